@@ -209,7 +209,7 @@ class _Engine:
         self._answered = now
         if now - self._answering_since < self._stalled_s:
             return []
-        return [job for job in stalled if not self._tasks.holds(job)]
+        return [job for job in stalled if job.id not in self._tasks.held]
 
     async def _return_stalled(self) -> None:
         """Put stalled tasks back into their queues, and record that their workers are lost.

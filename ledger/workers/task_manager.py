@@ -52,7 +52,8 @@ class TaskManager(JobManager):
 
     def __init__(self, connector: PsycopgConnector) -> None:
         super().__init__(connector)
-        self._held: set[int | None] = set()
+        self.held: set[int | None] = set()
+        """The tasks that this process was given, and has neither ended nor returned."""
         self.stopping = False
 
     async def register_worker(self) -> int:
@@ -68,15 +69,11 @@ class TaskManager(JobManager):
             job = await super().fetch_job(queues, worker_id)
         except ConnectorException as error:
             log.warning("no task could be taken: %s", error)
-            await self._execute(_RELEASE, worker=worker_id, held=list(self._held))
+            await self._execute(_RELEASE, worker=worker_id, held=list(self.held))
             return None
         if job is not None:
-            self._held.add(job.id)
+            self.held.add(job.id)
         return job
-
-    def holds(self, job: Job) -> bool:
-        """Return whether this process was given the task, and has not ended or returned it."""
-        return job.id in self._held
 
     async def update_heartbeat(self, worker_id: int) -> None:
         """Bring back a worker that was forgotten, too: it could take no more tasks."""
@@ -97,7 +94,7 @@ class TaskManager(JobManager):
                 _FINISH, id=job.id, worker=job.worker_id, status=status.value, delete=delete_job
             )
         finally:
-            self._held.discard(job.id)
+            self.held.discard(job.id)
 
     async def retry_job(
         self,
@@ -114,7 +111,7 @@ class TaskManager(JobManager):
                 _RETRY, id=job.id, worker=job.worker_id, at=retry_at, channel=channel
             )
         finally:
-            self._held.discard(job.id)
+            self.held.discard(job.id)
 
     async def _execute(self, query: LiteralString, **parameters: object) -> None:
         """Wait for a connection if need be. Repeated, these statements do nothing more."""

@@ -62,13 +62,16 @@ def check(api: Api, seen: list[Told], total: int) -> list[Json]:
     Return the job as it was after each event.
     """
     past = recorded(api, seen[-1].job)
-    assert (past[0]["state"], past[-1]["state"]) == ("started", "success")
-    _check_running([job["data"] for job in past if job["state"] == "started"], total)
-    _check_running([told.data for told in seen if told.job["state"] == "started"], total)
+    assert past[0]["state"] == "started"
+    for jobs in (past, [told.job for told in seen]):
+        check_told(jobs, total)
     return past
 
 
-def _check_running(running: list[Json], total: int) -> None:
+def check_told(jobs: list[Json], total: int) -> None:
+    """Check the same of what was told of a job, up to its end."""
+    assert jobs[-1]["state"] == "success"
+    running = [job["data"] for job in jobs if job["state"] == "started"]
     assert {data["bytes_total"] for data in running} <= {total}
     for name in ("progress", "bytes_done"):
         values = [data[name] for data in running]

@@ -22,7 +22,7 @@ from ledger.domain.context import Change, State
 from ledger.domain.decisions import clone
 from ledger.domain.decisions.jobs import DEPTH_LIMIT, begin_job
 from tests.acceptance.client import BLOCK, data_blocks, striped
-from tests.acceptance.figures import LOOKS_S, Told, check, check_time_left
+from tests.acceptance.figures import LOOKS_S, Told, check_time_left, check_told
 from tests.api.calling import ALICE, WORKER, Api, KnownAccounts
 from tests.support.api_server import ApiServer
 from tests.support.wait import wait_until
@@ -89,8 +89,8 @@ async def test_each_level_tells_what_the_lowest_does(
 
     await wait_until("the tree has ended", has_ended, pause_s=LOOKS_S)
     total = DISKS * blocks * BLOCK
-    check(seen, total)
-    check_time_left(seen, total, RATE)
+    check_told([told.job for told in seen], total)
+    check_time_left(seen, total)
     for told in seen:
         level = told.job
         for _ in range(ABOVE):

@@ -15,6 +15,7 @@ from api.service.settings import Settings
 from ledger.images.pools import Pool
 from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
+from tests.api.unhurried import unhurried
 from tests.support.api_server import ApiServer
 from tests.support.postgres import record_pools_elsewhere
 
@@ -29,8 +30,8 @@ def store(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 def limits() -> Limits:
-    """What one client may take; a test has other limits by `parametrize`."""
-    return Limits()
+    """What one client may take, in any time; a test has other limits by `parametrize`."""
+    return unhurried()
 
 
 @pytest.fixture

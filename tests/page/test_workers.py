@@ -66,7 +66,7 @@ def test_a_dead_worker_is_shown_as_such(
     job = page.get_by_role("region", name="The job")
     expect(job.get_by_text(LOST)).to_be_visible()
     expect(job.locator(".state-started")).to_be_visible()
-    expect(page.get_by_role("cell", name="job attempt lost")).to_be_visible()
+    expect(page.get_by_role("cell", name="job attempt lost").first).to_be_visible()
     shell = Shell(tmp_path)
     shell.log_in(server)
     assert LOST in shell.run("jobs").out

@@ -278,6 +278,13 @@ def reports_of(opened: OpenLedger) -> list[ProgressUpdated]:
     return [event for event in events if isinstance(event, ProgressUpdated)]
 
 
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies take no time, however slow the machine is, so that only news is reported."""
+    monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: 0.0))
+
+
+@pytest.mark.usefixtures("quickly")
 async def test_the_total_stays_as_it_was_stated(opened: OpenLedger, pools: dict[str, Pool]):
     """The image has less data by now: its bytes are shown in proportion."""
     image = Path(await cloned(opened, pools))
@@ -290,6 +297,7 @@ async def test_the_total_stays_as_it_was_stated(opened: OpenLedger, pools: dict[
     assert workers.copied_bytes() == MIB
 
 
+@pytest.mark.usefixtures("quickly")
 async def test_a_verification_is_reported(opened: OpenLedger, pools: dict[str, Pool]):
     """Half of the work is done when it begins, however quickly the copy was made."""
     await cloned(opened, pools)
@@ -298,6 +306,7 @@ async def test_a_verification_is_reported(opened: OpenLedger, pools: dict[str, P
     assert (report.progress, report.bytes_done, report.bytes_verified) == (50, SIZE, 0)
 
 
+@pytest.mark.usefixtures("quickly")
 async def test_a_quick_copy_whose_total_nobody_knew_says_it(
     opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
 ):

@@ -28,6 +28,12 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n"
 SHORT_S = 0.1
 
 
+@pytest.fixture
+def limits() -> Limits:
+    """Those of users: that they hurry nobody is what is tested."""
+    return Limits()
+
+
 def deflated(data: bytes) -> bytes:
     """Without zlib's header, as some clients send it."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)

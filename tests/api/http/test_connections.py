@@ -30,6 +30,12 @@ Connect = Callable[..., Any]
 
 
 @pytest.fixture
+def limits() -> Limits:
+    """Those of users: that they hurry nobody is what is tested."""
+    return Limits()
+
+
+@pytest.fixture
 async def server(service: Service) -> AsyncIterator[TestServer]:
     async with ApiServer(make_app(service)) as started:
         yield started

@@ -17,7 +17,6 @@ from api.http.wire.server import ApiRunner
 from api.resources.logs import Logs
 from api.service.admission import TooMuch
 from api.service.answer_bytes import PART_BYTES
-from api.service.limits import Limits
 from api.service.service import Service
 from ledger.domain.commands import CreateDrives, NewDrive
 from ledger.domain.events import DriveDefinition
@@ -26,6 +25,7 @@ from projections.views import views
 from tests.api.calling import ALICE, AUDITOR, BOB, SIZE, Account, Answer, Api
 from tests.api.lines import Line, line, request
 from tests.api.resources.test_long_poll import waiting
+from tests.api.unhurried import unhurried
 from tests.support.wait import patience, wait_until
 
 META_BYTES = 200_000
@@ -86,7 +86,7 @@ async def hold(
 # Threads
 
 
-@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+@pytest.mark.parametrize("limits", [unhurried(read_threads=1)])
 async def test_a_client_that_does_not_read_holds_no_thread(api: Api) -> None:
     """Four answers under way, one thread: the account's other reads, and everybody's, go on."""
     await long_drives(api)
@@ -114,7 +114,7 @@ async def test_no_account_keeps_all_threads(api: Api, gate: Event) -> None:
     assert (await api.get("/logs/")).status == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(read_threads=1, read_wait_seconds=SHORT_S)])
+@pytest.mark.parametrize("limits", [unhurried(read_threads=1, read_wait_seconds=SHORT_S)])
 async def test_a_read_whose_turn_does_not_come_is_refused(api: Api, gate: Event) -> None:
     """And leaves the queue, so that others behind it come first."""
     held = await hold(api.service, BOB, gate, 1)
@@ -128,7 +128,7 @@ async def test_a_read_whose_turn_does_not_come_is_refused(api: Api, gate: Event)
     assert (await api.get("/logs/")).status == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+@pytest.mark.parametrize("limits", [unhurried(read_threads=1)])
 @pytest.mark.parametrize("turn", ["it waits for", "it is told of", "it has"])
 async def test_a_read_whose_caller_has_gone_gives_its_turn_to_others(
     service: Service, gate: Event, turn: str
@@ -150,7 +150,7 @@ async def test_a_read_whose_caller_has_gone_gives_its_turn_to_others(
     assert service.admission.accounts == 0
 
 
-@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+@pytest.mark.parametrize("limits", [unhurried(read_threads=1)])
 async def test_a_long_tree_of_jobs_is_read_in_its_turn(
     api: Api, gate: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +183,7 @@ class ServerOfUsers(TestServer):
         return ApiRunner(self.app, prefix="test")
 
 
-@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+@pytest.mark.parametrize("limits", [unhurried(read_threads=1)])
 async def test_nothing_is_read_for_a_client_that_has_gone(
     service: Service, gate: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +206,7 @@ async def test_nothing_is_read_for_a_client_that_has_gone(
     assert signed == ["x"]
 
 
-@pytest.mark.parametrize("limits", [Limits(read_threads=2, running_reads_per_account=1)])
+@pytest.mark.parametrize("limits", [unhurried(read_threads=2, running_reads_per_account=1)])
 async def test_an_answer_that_is_given_up_keeps_no_second_thread(
     api: Api, gate: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,7 +284,7 @@ async def test_staff_spend_their_own(api: Api) -> None:
         assert (await api.get("/drives/detail/?limit=0")).status == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(stream_seconds=SHORT_S, unread_seconds=0)])
+@pytest.mark.parametrize("limits", [unhurried(stream_seconds=SHORT_S, unread_seconds=0)])
 async def test_an_answer_that_takes_too_long_is_cut_off(api: Api) -> None:
     """So that its snapshot does not keep the ledger's WAL growing for ever."""
     await long_drives(api)
@@ -301,7 +301,7 @@ ONE_AND_A_PART = META_BYTES + 2_000 + PART_BYTES
 
 
 @pytest.mark.parametrize(
-    "limits", [Limits(answer_bytes_per_account=ONE_AND_A_PART, answer_wait_seconds=SHORT_S)]
+    "limits", [unhurried(answer_bytes_per_account=ONE_AND_A_PART, answer_wait_seconds=SHORT_S)]
 )
 async def test_answers_that_nobody_reads_are_counted(api: Api) -> None:
     """Beyond its budget an account's reads are refused, while what it changes is recorded."""
@@ -317,7 +317,7 @@ async def test_answers_that_nobody_reads_are_counted(api: Api) -> None:
     assert (await api.get("/tags/")).status == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(answer_bytes=ONE_AND_A_PART, answer_wait_seconds=0)])
+@pytest.mark.parametrize("limits", [unhurried(answer_bytes=ONE_AND_A_PART, answer_wait_seconds=0)])
 async def test_a_read_waits_until_there_is_room(api: Api) -> None:
     """As soon as enough was read of what is under way, also by others, it goes on."""
     (drive,) = await long_drives(api, count=1)
@@ -340,8 +340,8 @@ WITHOUT_LOGIN = "bytes of answers without a login"
 @pytest.mark.parametrize(
     "limits",
     [
-        Limits(answer_bytes_without_login_per_address=PART_BYTES, answer_wait_seconds=SHORT_S),
-        Limits(answer_bytes_without_login=PART_BYTES, answer_wait_seconds=SHORT_S),
+        unhurried(answer_bytes_without_login_per_address=PART_BYTES, answer_wait_seconds=SHORT_S),
+        unhurried(answer_bytes_without_login=PART_BYTES, answer_wait_seconds=SHORT_S),
     ],
     ids=["of an address", "of all"],
 )
@@ -374,7 +374,7 @@ async def test_answers_without_a_login_are_counted_too(api: Api) -> None:
         assert (await beside.answer()).status == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(answer_wait_seconds=0)])
+@pytest.mark.parametrize("limits", [unhurried(answer_wait_seconds=0)])
 async def test_a_long_poll_waits_until_there_is_room(api: Api) -> None:
     """Many may wait for one change; not all of their answers are made at once."""
     job = await api.job()
@@ -389,7 +389,7 @@ async def test_a_long_poll_waits_until_there_is_room(api: Api) -> None:
     assert (await polling).status == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(read_threads=1)])
+@pytest.mark.parametrize("limits", [unhurried(read_threads=1)])
 async def test_no_part_is_made_without_room(service: Service) -> None:
     """While an account has too many bytes under way; another one's reads have their turns."""
     made = list[str]()
@@ -405,7 +405,7 @@ async def test_no_part_is_made_without_room(service: Service) -> None:
     assert made == [BOB.email, ALICE.email]
 
 
-@pytest.mark.parametrize("limits", [Limits(answer_bytes_per_account=PART_BYTES)])
+@pytest.mark.parametrize("limits", [unhurried(answer_bytes_per_account=PART_BYTES)])
 async def test_waiting_reads_go_on_one_by_one_as_room_comes(service: Service) -> None:
     """Each is given room before the next: many do not rush in where there is room for one."""
     answers = service.reads.answers
@@ -429,7 +429,7 @@ async def test_waiting_reads_go_on_one_by_one_as_room_comes(service: Service) ->
         await waiting[1]
 
 
-@pytest.mark.parametrize("limits", [Limits(answer_bytes_per_account=1, answer_bytes=1)])
+@pytest.mark.parametrize("limits", [unhurried(answer_bytes_per_account=1, answer_bytes=1)])
 async def test_an_account_that_has_nothing_can_always_have_one_answer(api: Api) -> None:
     """However little the limit is, and however long the answer."""
     await long_drives(api, count=2)
@@ -440,7 +440,7 @@ async def test_an_account_that_has_nothing_can_always_have_one_answer(api: Api) 
 # Requests
 
 
-@pytest.mark.parametrize("limits", [Limits(requests_per_second=1, requests_burst=3)])
+@pytest.mark.parametrize("limits", [unhurried(requests_per_second=1, requests_burst=3)])
 async def test_an_account_makes_so_many_requests(api: Api) -> None:
     """Of whatever kind; one more is refused and changes nothing, and another account is not."""
     api.service.rates._clock = lambda: 1.0

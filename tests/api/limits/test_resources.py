@@ -8,12 +8,12 @@ import aiohttp
 import pytest
 
 from api.http.fields import META_BYTES
-from api.service.limits import Limits
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, KEYPAIR, SERVER, Answer, Api
 from tests.api.listening import listening
 from tests.api.resources.test_downloads import LARGE, uploaded
 from tests.api.resources.test_long_poll import waiting, watched_no_more
 from tests.api.resources.test_uploads import begun
+from tests.api.unhurried import unhurried
 from tests.harness.cases import in_turn
 from tests.support.wait import wait_until
 
@@ -38,7 +38,7 @@ def assert_too_much(answer: Answer) -> None:
 # At one moment
 
 
-@pytest.mark.parametrize("limits", [Limits(websockets_per_account=2, websockets=3)])
+@pytest.mark.parametrize("limits", [unhurried(websockets_per_account=2, websockets=3)])
 async def test_websockets(api: Api) -> None:
     """One too many is refused before the upgrade; another account's is not, until all are taken."""
 
@@ -65,25 +65,25 @@ async def test_websockets(api: Api) -> None:
     assert refused_counts(api) == {"websockets": 3}
 
 
-@pytest.mark.parametrize("limits", [Limits(long_polls_per_account=1)])
+@pytest.mark.parametrize("limits", [unhurried(long_polls_per_account=1)])
 async def test_long_polls(api: Api) -> None:
     """Who waits already is told at once; other requests are answered as ever."""
     job, theirs = await api.job(), await api.job(owner=BOB)
     async with waiting(api, job):
-        assert_too_much(await api.get(f"/jobs/{job}/?wait=9"))
+        assert_too_much(await api.get(f"/jobs/{job}/?wait=50"))
         assert (await api.get(f"/jobs/{job}/")).status == 200
         async with waiting(api, theirs, by=BOB):
             await api.succeed(theirs)
         await api.succeed(job)
     await watched_no_more(api.service)
-    assert (await api.get(f"/jobs/{job}/?wait=9")).status == 200
+    assert (await api.get(f"/jobs/{job}/?wait=50")).status == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(long_polls_per_account=1)])
+@pytest.mark.parametrize("limits", [unhurried(long_polls_per_account=1)])
 async def test_staff_spend_their_own_budget(api: Api) -> None:
     """Not that of the account whose job they wait for."""
     job = await api.job()
-    path = f"/jobs/{job}/?owner={ALICE.uuid}&wait=9"
+    path = f"/jobs/{job}/?owner={ALICE.uuid}&wait=50"
     async with waiting(api, job):
         looking = asyncio.create_task(api.get(path, by=AUDITOR))
         await wait_until("the auditor waits too", lambda: len(api.service.feed._watchers[job]) == 2)
@@ -92,7 +92,7 @@ async def test_staff_spend_their_own_budget(api: Api) -> None:
     assert (await looking).status == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(uploads_per_account=1)])
+@pytest.mark.parametrize("limits", [unhurried(uploads_per_account=1)])
 async def test_uploads_that_arrive(api: Api) -> None:
     """Whole images and chunks count alike, and links for the drive's owner; others may send."""
     upload = await begun(api)
@@ -120,7 +120,7 @@ async def test_uploads_that_arrive(api: Api) -> None:
     assert not api.service.admission.accounts
 
 
-@pytest.mark.parametrize("limits", [Limits(downloads_per_account=1, downloads=2)])
+@pytest.mark.parametrize("limits", [unhurried(downloads_per_account=1, downloads=2)])
 async def test_downloads(api: Api) -> None:
     """They count until the last byte is sent, and ranges like whole images."""
     download = await uploaded(api)
@@ -140,7 +140,7 @@ async def test_downloads(api: Api) -> None:
 # For good
 
 
-QUOTAS = Limits(
+QUOTAS = unhurried(
     drives_per_account=1,
     servers_per_account=1,
     tags_per_account=1,
@@ -167,7 +167,7 @@ async def test_quotas(api: Api) -> None:
     assert refused_counts(api) == {"drives": 1, "servers": 1, "tags": 1, "keypairs": 1}
 
 
-@pytest.mark.parametrize("limits", [Limits(unfinished_uploads_per_account=1)])
+@pytest.mark.parametrize("limits", [unhurried(unfinished_uploads_per_account=1)])
 async def test_uploads_that_are_not_finished(api: Api) -> None:
     upload = await begun(api)
     body = {"name": "birch", "media": "disk", "size": 5}
@@ -177,7 +177,7 @@ async def test_uploads_that_are_not_finished(api: Api) -> None:
     assert (await api.post("/initupload/", body)).status == 201
 
 
-@pytest.mark.parametrize("limits", [Limits(ledger_bytes_a_day_per_account=2_000)])
+@pytest.mark.parametrize("limits", [unhurried(ledger_bytes_a_day_per_account=2_000)])
 async def test_bytes_that_an_account_may_record_in_a_day(api: Api) -> None:
     """What it has can be deleted all the same; others record on."""
     drive = await api.drive(meta={"note": "x" * 2_000})
