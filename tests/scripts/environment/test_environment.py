@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.cases import in_turn
+
 ROOT = Path(__file__).resolve().parents[3]
 FAKE_UV = Path(__file__).with_name("fake_uv.py")
 PATIENCE_S = 120
@@ -261,9 +263,7 @@ def remove_a_file(site):
     (site / "tiny.py").unlink()
 
 
-@pytest.mark.parametrize(
-    "change", [add_a_package, put_another_version, replace_a_file, remove_a_file]
-)
+@in_turn("change", [add_a_package, put_another_version, replace_a_file, remove_a_file])
 def test_what_another_tool_changed_is_made_anew(clone_with_uv, change):
     clone_with_uv.prepare()
     change(clone_with_uv.site)
@@ -348,7 +348,7 @@ def run_checks(clone, **environment):
     return done.returncode, [line.removeprefix("called: ") for line in lines if "called" in line]
 
 
-@pytest.mark.parametrize(
+@in_turn(
     ("fails", "code", "called"),
     [
         ("nothing", 0, CHECKS),
