@@ -34,6 +34,6 @@ def nodes(database: str) -> Iterator[Nodes]:
 
 @pytest.fixture
 def many(request: pytest.FixtureRequest) -> Callable[[int], int]:
-    """So many with --long, else a tenth."""
+    """So many with --long, else a twentieth."""
     long = request.config.getoption("--long")
-    return lambda number: number if long else number // 10
+    return lambda number: number if long else number // 20
