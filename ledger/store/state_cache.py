@@ -1,19 +1,19 @@
 """The current state as the writer sees it: a cache of what is committed, over the store."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from itertools import starmap
-from typing import TypeVar
 
 from ledger.codec import decode, name_of, names_of
 from ledger.domain.aggregates import fold
+from ledger.domain.aggregates.job import Job
 from ledger.domain.events import (
     drive_stream,
     keypair_stream,
     server_stream,
 )
 from ledger.domain.quotas import Holding
+from ledger.store.bounded_cache import BoundedCache
 from ledger.store.holding_counts import HoldingCounts
 from ledger.store.patience import read_patiently
 from ledger.store.seam import (
@@ -26,11 +26,12 @@ from ledger.store.tables import guards
 from ledger.store.tables.streams import last_version, stored_of
 from ledger.store.unit_of_work import RELATING, CachedRelations, CachedStream, UnitOfWork
 
-K = TypeVar("K")
-V = TypeVar("V")
-
 CACHED_MAX = 50_000
 """How many streams the cache keeps, and for how many drives and servers their relations."""
+CACHED_BYTES = 32 * 1024**2
+"""How long the texts of the streams may be together, as that of a drive's `meta`: 64 KiB each."""
+SHORT_TEXT = 1_000
+"""Shorter texts do not count: their number is bounded."""
 
 _NAMES_OF_RELATING = names_of(RELATING)
 
@@ -41,8 +42,8 @@ class StateCache:
     def __init__(self, store: Store, projection: Projection) -> None:
         self._store = store
         self._projection = projection
-        self._streams: OrderedDict[str, CachedStream] = OrderedDict()
-        self._relations: OrderedDict[str, CachedRelations] = OrderedDict()
+        self._streams = BoundedCache[CachedStream](CACHED_MAX, CACHED_BYTES, _stream_bytes)
+        self._relations = BoundedCache[CachedRelations](CACHED_MAX, 0, lambda _: 0)
         self._collided: set[str] = set()
         self._counts = HoldingCounts(store, projection)
 
@@ -61,7 +62,7 @@ class StateCache:
         cached = self._streams.get(stream)
         if cached is None:
             cached = read_patiently(self._store, partial(self._read_stream, stream))
-            _put_newest(self._streams, {stream: cached})
+            self._streams.put({stream: cached})
         return cached
 
     def cached_relations(self, uuid: str) -> CachedRelations:
@@ -72,10 +73,10 @@ class StateCache:
         relations = self._relations.get(uuid)
         if relations is None:
             relations = read_patiently(self._store, partial(self._read_relations, uuid))
-            _put_newest(self._relations, {uuid: relations})
-            self._streams.pop(drive_stream(uuid), None)
-            self._streams.pop(server_stream(uuid), None)
-            self._streams.pop(keypair_stream(uuid), None)
+            self._relations.put({uuid: relations})
+            self._streams.drop(drive_stream(uuid))
+            self._streams.drop(server_stream(uuid))
+            self._streams.drop(keypair_stream(uuid))
         return relations
 
     def _read_stream(self, stream: str, cursor: Cursor) -> CachedStream:
@@ -90,10 +91,10 @@ class StateCache:
 
     def remember(self, unit: UnitOfWork) -> None:
         """Take over what has been committed."""
-        _put_newest(self._streams, unit.streams)
+        self._streams.put(unit.streams)
         for stream in unit.discarded:
-            self._streams.pop(stream, None)
-        _put_newest(self._relations, unit.committed_relations())
+            self._streams.drop(stream)
+        self._relations.put(unit.committed_relations())
         self._counts.add(unit.held)
 
     def drop_changed(self, news: Sequence[News]) -> None:
@@ -102,8 +103,8 @@ class StateCache:
         Which drives and servers an event is about only its body says, so all relations go.
         """
         for _, stream, topic in news:
-            self._streams.pop(stream, None)
-            self._relations.pop(stream.partition("-")[2], None)
+            self._streams.drop(stream)
+            self._relations.drop(stream.partition("-")[2])
             if name_of(topic) in _NAMES_OF_RELATING:
                 self._relations.clear()
         self._counts.note_others(topic for _, _, topic in news)
@@ -118,14 +119,18 @@ class StateCache:
         """Drop what may be stale after a conflict."""
         self._collided = set(unit.new_streams)
         for stream in unit.seen_streams:
-            self._streams.pop(stream, None)
+            self._streams.drop(stream)
         for uuid in unit.concerned():
-            self._relations.pop(uuid, None)
+            self._relations.drop(uuid)
 
 
-def _put_newest(cache: OrderedDict[K, V], news: dict[K, V]) -> None:
-    for key, value in news.items():
-        cache[key] = value
-        cache.move_to_end(key)
-    while len(cache) > CACHED_MAX:
-        cache.popitem(last=False)
+def _stream_bytes(cached: CachedStream) -> int:
+    """Return how long the texts are that show it; a job has none that is long."""
+    if isinstance(cached.state, Job):
+        return 0
+    return sum(
+        len(value)
+        for row in cached.rows.values()
+        for value in row
+        if isinstance(value, str | bytes) and len(value) > SHORT_TEXT
+    )

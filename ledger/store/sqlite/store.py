@@ -224,7 +224,7 @@ class SqliteStore:
         except BaseException:
             self._disk.close()
             raise
-        self._wal.keep_short()  # the last process may have left a long one; nobody reads yet
+        wal.keep_short()  # the last process may have left a long one; nobody reads yet
         self._reader = sqlite_reader(file, reads)
         self.read, self.log = self._reader.read, self._reader.log
 
