@@ -14,13 +14,15 @@ from ledger.domain.errors import JobOver, StaleAttempt, StoreFull
 from ledger.domain.events import Fingerprint
 from ledger.domain.reporting import PROGRESS_INTERVAL_S, silence_allowed_s
 from ledger.images.background_sync import Checkpoint
-from ledger.images.errors import PoolMissing
+from ledger.images.errors import CopyStopped, PoolMissing
 from ledger.images.pools import Pool
 from ledger.images.rate import RateLimit
 from ledger.store.writer import Caller
 
 PROGRESS_MAX_PERCENT = 99
 """The most progress that a job shows before it has succeeded."""
+ROOM_S = 5.0
+"""The pause before something is recorded again for which the ledger had no room."""
 
 
 class CopySettings(NamedTuple):
@@ -125,9 +127,21 @@ class Attempt:
         return checkpoint.bytes_verified is not None or self._total is None
 
     def start_over(self) -> None:
-        """Record that nothing that earlier attempts did can be used."""
+        """Record that nothing that earlier attempts did can be used.
+
+        Wait for room in the ledger: another attempt would only be one more event. Raises
+        `CopyStopped` if the work is to end before.
+        """
         job = self.job
-        self.record(UpdateProgress(job.uuid, self.number, job.progress, 0, job.bytes_total or 0, 0))
+        report = UpdateProgress(job.uuid, self.number, job.progress, 0, job.bytes_total or 0, 0)
+        while True:
+            try:
+                self.record(report)
+            except StoreFull:
+                if self.stop.wait(ROOM_S):
+                    raise CopyStopped("asked to stop while the ledger has no room") from None
+            else:
+                return
 
     def record(self, command: Command) -> None:
         self._ledger.execute_blocking(command, self._caller)

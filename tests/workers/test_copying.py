@@ -17,12 +17,14 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
     CloneDrive,
+    Command,
     CreateDrives,
     MarkDriveReady,
     NewDrive,
     StartAttempt,
     UpdateProgress,
 )
+from ledger.domain.errors import StoreFull
 from ledger.domain.events import DriveDefinition, ProgressUpdated, drive_stream, job_stream
 from ledger.images.background_sync import Checkpoint
 from ledger.images.files import fingerprint
@@ -240,6 +242,27 @@ async def test_a_checkpoint_whose_part_is_gone_is_taken_back(
         events = [decode(topic, state).event for _, topic, state in log.stream("job-job")]
     reports = [event for event in events if isinstance(event, ProgressUpdated)]
     assert [(report.progress, report.offset) for report in reports] == [(50, 2 * MIB), (50, 0)]
+    assert pools["first"].image("copy").read_bytes() == image.read_bytes()
+
+
+async def test_a_checkpoint_is_taken_back_once_there_is_room(
+    opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
+):
+    """By the same attempt: others would be recorded, too, and take the room that is left."""
+    image = Path(await cloned(opened, pools))
+    await opened.ledger.execute(StartAttempt("job", 1, "dead", fingerprint(image)), ME)
+    await opened.ledger.execute(UpdateProgress("job", 1, 50, 2 * MIB, SIZE, 2 * MIB), ME)
+    execute, full = opened.ledger.execute_blocking, iter([True, True])
+
+    def execute_once_there_is_room(command: Command, by: Caller) -> int:
+        if isinstance(command, UpdateProgress) and next(full, False):
+            raise StoreFull
+        return execute(command, by)
+
+    monkeypatch.setattr(attempts, "ROOM_S", 0.0)
+    monkeypatch.setattr(opened.ledger, "execute_blocking", execute_once_there_is_room)
+    assert at_work(opened, pools).run_attempt("job")
+    assert (job_of(opened).state, job_of(opened).attempt) == ("success", 2)
     assert pools["first"].image("copy").read_bytes() == image.read_bytes()
 
 
