@@ -105,6 +105,10 @@ class Computer:
         states = {str(path.relative_to(self.root)): path.lstat() for path in found}
         return {path: (state.st_ino, state.st_mtime) for path, state in states.items()}
 
+    def paths(self) -> set[str]:
+        """Return all there is, directories too."""
+        return {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
+
     def mode_and_owner(self, path: str) -> str:
         return self.run(f'stat -c "%a %U:%G" /{path}').strip()
 
@@ -117,9 +121,9 @@ def computer(tmp_path: Path) -> Computer:
 
 def test_an_installation_an_upgrade_and_the_way_back(computer: Computer) -> None:
     """Data and settings stay in each, and what is there already is left alone."""
-    before = computer.files()
+    before, paths = computer.files(), computer.paths()
     plan = computer.install("--dry-run")
-    assert computer.files() == before
+    assert (computer.files(), computer.paths()) == (before, paths)
     assert "useradd --system" in plan
 
     install, uninstall = re.findall(r"^```sh install\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
