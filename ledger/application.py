@@ -169,14 +169,15 @@ class Ledger:
 
     def disk_space(self) -> DiskSpace | None:
         """Return how full the ledger's disk is; None where only a database server knows."""
-        return self._store.disk_space()
+        return None if self._store.disk is None else self._store.disk.space()
 
     def stop_waiting(self) -> None:
         """Wait no longer for a store that is out of reach, because the process stops.
 
         What was to be recorded meanwhile ends with `StoreUnreachable`.
         """
-        self._store.stop_waiting()
+        if self._store.others is not None:
+            self._store.others.stop_waiting()
 
     def close(self) -> None:
         """Finish the commands that wait, then close the store."""

@@ -244,6 +244,26 @@ class Others(Protocol):
     def commit_tail(self) -> SharedCommitFeed:
         """Return a feed that begins after the events that the store was opened with."""
 
+    @property
+    def away(self) -> bool:
+        """Whether their server has been away for longer than a request waits. In any thread."""
+
+    def stop_waiting(self) -> None:
+        """Wait no longer for a server that is away: the process stops. In any thread."""
+
+
+class Disk(Protocol):
+    """The disk that a ledger is on."""
+
+    def look(self) -> DiskState:
+        """Look how much room there is. In the writer's thread only."""
+
+    def space(self) -> DiskSpace:
+        """Return how full it was at the last look, and what is free now. In any thread."""
+
+    def give_up(self) -> bool:
+        """Make room, if some was kept back; return whether that was so. In the writer's thread."""
+
 
 class Store(Protocol):
     """Where events are kept. Any failure of the store itself is `StoreFailed`, and final.
@@ -255,24 +275,9 @@ class Store(Protocol):
     def others(self) -> Others | None:
         """None if no other process can use the ledger."""
 
-    def disk_state(self) -> DiskState:
-        """Look how much room there is. In the writer's thread only."""
-
-    def disk_space(self) -> DiskSpace | None:
-        """Return how full the disk was at the last look, and what is free now. In any thread.
-
-        None where only a server knows.
-        """
-
-    def give_up_reserve(self) -> bool:
-        """Make room, if some was kept back; return whether that was so. In the writer's thread."""
-
     @property
-    def away(self) -> bool:
-        """Whether it has been out of reach for longer than a request waits. In any thread."""
-
-    def stop_waiting(self) -> None:
-        """Wait no longer for a store that is out of reach: the process stops. In any thread."""
+    def disk(self) -> Disk | None:
+        """None if only a server sees it, and says so when it is full."""
 
     def append(self, batch: Batch) -> int:
         """Write the batch in one durable transaction and return the last position.

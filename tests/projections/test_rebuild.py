@@ -174,7 +174,7 @@ def test_what_comes_and_goes_between_two_snapshots_leaves_no_row(
 
 def long_reads(told: Opened) -> LongReads:
     assert isinstance(told.store, SqliteStore)
-    return told.store._wal._reads
+    return told.store.disk._wal._reads
 
 
 def test_a_rebuild_goes_on_after_a_read_that_was_cut(

@@ -122,7 +122,7 @@ def test_an_archive_is_written_however_often_reads_are_cut(
     """Beside a busy service, the log of the ledger's file does not wait for it."""
     assert isinstance(kept.store, SqliteStore)
     reads, write = (
-        kept.store._wal._reads,
+        kept.store.disk._wal._reads,
         projections.maintenance.retention.compaction.write_archive,
     )
 

@@ -60,6 +60,13 @@ class PgOthers:
         self._pausing: PgConnection | None = None
         self.ask()
 
+    @property
+    def away(self) -> bool:
+        return self._session.away
+
+    def stop_waiting(self) -> None:
+        self._session.stop_waiting()
+
     def news(self) -> Answer:
         """Ask by one statement, which mostly finds no news."""
         return self._session.repeat(self._news)

@@ -23,7 +23,6 @@ from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
 from ledger.codec import leaf_of
-from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import PauseLost, StoreBusy, StoreFailed, StoreFull
 from ledger.domain.stamps import microseconds
 from ledger.store.errors import LOST, store_errors
@@ -91,6 +90,8 @@ _CONFLICTS = (pg.UniqueViolation, pg.DivisionByZero, pg.DeadlockDetected, pg.Ser
 class PostgresStore:
     """A `Store` in one database; `append` and `exclusive` from one thread."""
 
+    disk = None
+
     def __init__(
         self,
         url: str,
@@ -122,23 +123,6 @@ class PostgresStore:
         except StoreFailed:
             self.close()
             raise
-
-    def disk_state(self) -> DiskState:
-        """Take it for roomy: only the server can see its disks, and says so when one is full."""
-        return DiskState.ROOMY
-
-    def disk_space(self) -> None:
-        return None
-
-    def give_up_reserve(self) -> bool:
-        return False
-
-    @property
-    def away(self) -> bool:
-        return self._session.away
-
-    def stop_waiting(self) -> None:
-        self._session.stop_waiting()
 
     def append(self, batch: Batch) -> int:
         session, patience = self._session, Patience()

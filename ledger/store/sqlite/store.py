@@ -215,7 +215,8 @@ class SqliteStore:
         folded = longest_wal(self._disk.reserve).folded
         reads = long_reads(file) if reads is None else reads
         reads.are_cut = True
-        self._wal = Wal(file, self._disk.reserve, self._fold_wal, reads)
+        wal = Wal(file, self._disk.reserve, self._fold_wal, reads)
+        self.disk = _DiskWithWal(self._disk, wal, self._fold_wal)
         try:
             with store_errors():
                 self._recorder = Recorder(file, min(folded // PAGE_BYTES or WAL_PAGES, WAL_PAGES))
@@ -223,7 +224,7 @@ class SqliteStore:
         except BaseException:
             self._disk.close()
             raise
-        self._wal.keep_short()  # the last process may have left a long one; nobody reads yet
+        wal.keep_short()  # the last process may have left a long one; nobody reads yet
         self._reader = sqlite_reader(file, reads)
         self.read, self.log = self._reader.read, self._reader.log
 
@@ -264,26 +265,6 @@ class SqliteStore:
         ):
             for statement in views:
                 c.execute(statement)
-
-    def disk_state(self) -> DiskState:
-        before = self._disk.state
-        state = self._disk.look()
-        if state is DiskState.FULL and before is not state:
-            self._fold_wal()
-        self._wal.keep_short()
-        return state
-
-    def disk_space(self) -> DiskSpace:
-        return DiskSpace(self._disk.state, self._disk.free_bytes())
-
-    def give_up_reserve(self) -> bool:
-        given_up = self._disk.give_up()
-        if given_up:
-            self._fold_wal()
-        return given_up
-
-    def stop_waiting(self) -> None:
-        """Do nothing: a file is never away."""
 
     def _fold_wal(self) -> bool:
         """Move the WAL into the file, and cut it off; return False if reads are in the way.
@@ -335,6 +316,32 @@ class SqliteStore:
 def _is_there(c: SQLiteCursor, name: str) -> bool:
     c.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
     return c.fetchone() is not None
+
+
+class _DiskWithWal:
+    """The `ledger.store.seam.Disk` of the file: the WAL takes room, too."""
+
+    def __init__(self, disk: Disk, wal: Wal, fold_wal: Callable[[], bool]) -> None:
+        self._disk = disk
+        self._wal = wal
+        self._fold_wal = fold_wal
+
+    def look(self) -> DiskState:
+        before = self._disk.state
+        state = self._disk.look()
+        if state is DiskState.FULL and before is not state:
+            self._fold_wal()
+        self._wal.keep_short()
+        return state
+
+    def space(self) -> DiskSpace:
+        return DiskSpace(self._disk.state, self._disk.free_bytes())
+
+    def give_up(self) -> bool:
+        given_up = self._disk.give_up()
+        if given_up:
+            self._fold_wal()
+        return given_up
 
 
 def _disk_of(file: Path, reserve: int) -> Disk:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
+from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import (
     ConcurrentChange,
     NoStoreTime,
@@ -91,10 +92,14 @@ class GroupCommit:
         """Keep other processes from appending meanwhile."""
         return nullcontext() if self._store.others is None else self._store.others.paused()
 
+    def look_at_disk(self) -> DiskState:
+        """Return how full the ledger's disk is; a server that has none left says so itself."""
+        return DiskState.ROOMY if self._store.disk is None else self._store.disk.look()
+
     def give_up_reserve(self) -> bool:
         """Make room on a full disk; return whether there is some now."""
         try:
-            return self._store.give_up_reserve()
+            return self._store.disk is not None and self._store.disk.give_up()
         except StoreFailed as failure:
             self._failure.note(failure)
             return False
@@ -121,7 +126,7 @@ class GroupCommit:
         """Decide commands one after the other, until their events are enough for a transaction."""
         self._committed.catch_up()
         self._committed.clock.begin()
-        disk = self._store.disk_state()
+        disk = self.look_at_disk()
         for waiting in batch:
             if tried.unit.stored_bytes >= BATCH_BYTES:
                 return

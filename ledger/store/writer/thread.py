@@ -171,7 +171,8 @@ class Writer:
 
     def _require_reach(self) -> None:
         """Let no requests pile up for a store that has long been out of reach."""
-        if self._store.away:
+        others = self._store.others
+        if others is not None and others.away:
             raise StoreUnreachable("the store is out of reach")
 
     def _put(self, item: _Item) -> None:
@@ -251,7 +252,7 @@ class Writer:
                 raise _Withdrawn
             return work.run(cursor)
 
-        self._store.disk_state()
+        self._group.look_at_disk()
         with nullcontext() if work.afterwards is None else self._group.paused():
             try:
                 with self._progress.in_store():
