@@ -96,7 +96,7 @@ def test_events_of_a_stream_that_is_gone_are_not_passed_on(
 def test_a_tail_misses_nothing_while_others_write(
     nodes: Nodes, many: Callable[[int], int], database: str
 ) -> None:
-    """Thousands of events of four writers, 100,000 in the long run; the tail sees each position once, in order."""
+    """Of 100,000 events of four writers, or fewer; the tail sees each position once, in order."""
     reader = nodes[0]
     heard = Heard(reader)
     each = many(TAIL_EVENTS) // WRITERS
