@@ -19,9 +19,12 @@ from api.service.service import Service
 from api.service.settings import Settings
 from ledger.images.pools import Pool
 from ledger.store.tables import accounts as table
+from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
 from tests.support.api_server import ApiServer
 from tests.support.postgres import record_pools_elsewhere
+
+__all__ = ["begun"]
 
 HOSTS = ("first", "second")
 NO_PASSWORD = "!"
@@ -34,14 +37,21 @@ def store(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def api(tmp_path: Path, store: str | None) -> AsyncIterator[Api]:
-    async with _served(tmp_path, store, copying=False) as api:
+def data(tmp_path: Path, store: str | None, begun: Path) -> Path:
+    if store is None:
+        begin_as(begun, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+async def api(data: Path, store: str | None) -> AsyncIterator[Api]:
+    async with _served(data, store, copying=False) as api:
         yield api
 
 
 @pytest.fixture
-async def live(tmp_path: Path, store: str | None) -> AsyncIterator[Api]:
-    async with _served(tmp_path, store, copying=True) as api:
+async def live(data: Path, store: str | None) -> AsyncIterator[Api]:
+    async with _served(data, store, copying=True) as api:
         yield api
 
 

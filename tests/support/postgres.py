@@ -114,7 +114,6 @@ def server_of_its_own(*initdb: str) -> Iterator[PostgresServer]:
 
 def record_pools_elsewhere(url: str, settings: Settings) -> None:
     """Record another worker for all pools of a service that copies nothing: clones need one."""
-    PostgresStore(url, PostgresProjection()).close()
     spaces = [
         PoolSpace(pool.name, pool.storage_type, 0) for pool in settings.named_pools().values()
     ]
