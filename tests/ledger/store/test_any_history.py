@@ -198,9 +198,9 @@ def check_memory(opened: Opened) -> None:
     cache, projection = cache_of(opened), opened.projection()
 
     def check(cursor: Cursor) -> None:
-        for uuid, (_, relations) in cache._relations.items():
+        for uuid, ((_, relations), _) in cache._relations._kept.items():
             assert projection.relations(cursor, uuid) == relations, uuid
-        for stream, cached in cache._streams.items():
+        for stream, (cached, _) in cache._streams._kept.items():
             assert cache._read_stream(stream, cursor) == cached, stream
         counts = cache._counts._counted
         for (owner, kind), counted in counts.items():
