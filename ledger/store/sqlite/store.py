@@ -221,10 +221,10 @@ class SqliteStore:
             with store_errors():
                 self._recorder = Recorder(file, min(folded // PAGE_BYTES or WAL_PAGES, WAL_PAGES))
                 self._bring_up_to_date()
+            wal.keep_short()  # the last process may have left a long one; nobody reads yet
         except BaseException:
             self._disk.close()
             raise
-        wal.keep_short()  # the last process may have left a long one; nobody reads yet
         self._reader = sqlite_reader(file, reads)
         self.read, self.log = self._reader.read, self._reader.log
 
