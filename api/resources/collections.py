@@ -19,7 +19,7 @@ from api.resources.walks import walk_asked
 from api.service.service import Service
 from ledger.domain.commands import Command
 from ledger.domain.errors import NotFound
-from projections.views.filters import Conditions, Lookup
+from projections.views.filters import Conditions, Lookup, is_narrow
 from projections.views.reader import Named
 from projections.views.searches import is_search
 from projections.views.snapshot import Snapshot
@@ -163,7 +163,8 @@ class Collection(Generic[R_co, S_co]):
         if walk is not None:
             listing = Listing(self.kind, walk.find, read, is_quick=walk.is_short)
         else:
-            listing = Listing(self.kind, find, read, is_quick=not is_searched)
+            is_quick = not is_searched and is_narrow(wanted)
+            listing = Listing(self.kind, find, read, is_quick=is_quick)
         return await list_answer(request, self.service.views, listing)
 
 
