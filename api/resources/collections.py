@@ -77,11 +77,11 @@ class Collection(Generic[R_co, S_co]):
         uuid, owner = self.uuid_of(request, self.missing), owner_of(request)
         with self.service.views.snapshot() as snapshot:
             if snapshot.fitting(self.kind, [uuid], BATCH_BYTES) is not None:
-                return json_answer(self._among(snapshot, owner, [uuid])[0])
+                return json_answer(self.show(self._among(snapshot, owner, [uuid])[0]))
 
         def read() -> web.Response:
             with self.service.views.long_snapshot() as snapshot:
-                return json_answer(self._among(snapshot, owner, [uuid])[0])
+                return json_answer(self.show(self._among(snapshot, owner, [uuid])[0]))
 
         return await read_in_lane(request, read)
 
@@ -96,7 +96,7 @@ class Collection(Generic[R_co, S_co]):
         with self.service.views.snapshot() as snapshot:
             return self._among(snapshot, owner, uuids)
 
-    def _among(self, snapshot: Snapshot, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
+    def _among(self, snapshot: Snapshot, owner: str, uuids: Sequence[str]) -> Sequence[R_co]:
         found = self.read_among(snapshot, uuids, owner)
         absent = set(uuids).difference(each.uuid for each in found)
         if absent:
