@@ -34,6 +34,17 @@ class Order(NamedTuple):
     descending: bool
 
 
+def is_narrow(conditions: Conditions) -> bool:
+    """Return whether what must be looked at is of the list itself, or belongs to one resource.
+
+    All that bear a tag are looked up for a condition on it, and all jobs that name a resource.
+    """
+    resources = [each for each in conditions if each.lookup == "resource"]
+    return sum(len(each.alternatives) for each in resources) <= 1 and not any(
+        each.lookup in ("tag", "tag_name") for each in conditions
+    )
+
+
 def condition_sql(condition: Condition, generation: int) -> str:
     """Return the condition on a row with `uuid` and `name`; its parameters are the alternatives."""
     alternatives = marks(condition.alternatives)

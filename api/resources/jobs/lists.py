@@ -8,7 +8,7 @@ from aiohttp import web
 from api.http.errors import BadRequest
 from api.http.requests import conditions, filter_values, order_by, read_time
 from ledger.store.parameters import timestamp
-from projections.views.filters import Condition, Lookup
+from projections.views.filters import Condition, Lookup, is_narrow
 
 _FILTERS: dict[str, Lookup] = {"operation": "operation", "resource": "resource"}
 _TIMES: dict[str, Lookup] = {
@@ -31,7 +31,8 @@ class WantedJobs(NamedTuple):
     def are_indexed(self) -> bool:
         """Whether an index finds them; otherwise all of the account's jobs may be searched."""
         searched = any(each.lookup == "operation" for each in self.conditions)
-        return not searched and (self.states is None or len(self.states) <= 1)
+        is_narrowed = not searched and is_narrow(self.conditions)
+        return is_narrowed and (self.states is None or len(self.states) <= 1)
 
     @property
     def all_conditions(self) -> tuple[Condition, ...]:
