@@ -111,11 +111,16 @@ def test_a_worker_is_ready_once_it_works(
     """As a service: ready, alive, and at last stopping."""
     options = ("--store", ledger_database, "--pool", f"main={tmp_path / 'main'}")
     environment = processes.environment() | manager.environment
-    with processes.start("worker", *options, env=environment) as worker:
+    worker = processes.start("worker", *options, env=environment)
+    try:
         assert manager.told() == ["READY=1", "STATUS=works on main"]
         assert manager.told() == ["WATCHDOG=1"]
         worker.terminate()
         assert worker.wait(PATIENCE_S) == 0
+    finally:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait(PATIENCE_S)
     assert manager.told_to_the_end()[-1] == "STOPPING=1"
 
 
