@@ -14,6 +14,7 @@ import pytest
 from api.cli import supervision
 from api.cli.supervision import Pulses, ServiceManager, supervised
 from tests.commands.cli.processes import Serve
+from tests.support import processes
 from tests.support.opened import Opened
 from tests.support.wait import PATIENCE_S, wait_until
 
@@ -100,6 +101,26 @@ def test_a_service_is_ready_once_it_answers(
     assert service.get("/readyz") == 200
     assert [manager.told() for _ in range(3)] == [["WATCHDOG=1"]] * 3
     assert service.stop() == 0
+    assert manager.told_to_the_end()[-1] == "STOPPING=1"
+
+
+@pytest.mark.parametrize("manager", ["{tmp}/notify"], indirect=True)
+def test_a_worker_is_ready_once_it_works(
+    ledger_database: str, manager: Manager, tmp_path: Path
+) -> None:
+    """As a service: ready, alive, and at last stopping."""
+    options = ("--store", ledger_database, "--pool", f"main={tmp_path / 'main'}")
+    environment = processes.environment() | manager.environment
+    worker = processes.start("worker", *options, env=environment)
+    try:
+        assert manager.told() == ["READY=1", "STATUS=works on main"]
+        assert manager.told() == ["WATCHDOG=1"]
+        worker.terminate()
+        assert worker.wait(PATIENCE_S) == 0
+    finally:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait(PATIENCE_S)
     assert manager.told_to_the_end()[-1] == "STOPPING=1"
 
 
