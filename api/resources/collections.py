@@ -13,7 +13,8 @@ from api.http.outcome import Changed, show
 from api.http.record import record_command
 from api.http.requests import conditions, order_by, owner_of, page, shown_fields, uuid_in_url
 from api.http.responses import Shown, json_answer, only, page_meta
-from api.resources.lists import Found, Listing, list_answer
+from api.http.streams import read_in_lane
+from api.resources.lists import BATCH_BYTES, Found, Listing, list_answer
 from api.resources.references import references
 from api.resources.walks import walk_asked
 from api.service.service import Service
@@ -72,8 +73,17 @@ class Collection(Generic[R_co, S_co]):
         return await self.answer(request)
 
     async def one(self, request: web.Request) -> web.Response:
-        uuid = self.uuid_of(request, self.missing)
-        return json_answer(self.shown(owner_of(request), [uuid])[0])
+        """Show one; in a thread if it is long, as a tag that thousands of things bear."""
+        uuid, owner = self.uuid_of(request, self.missing), owner_of(request)
+        with self.service.views.snapshot() as snapshot:
+            if snapshot.fitting(self.kind, [uuid], BATCH_BYTES) is not None:
+                return json_answer(self.show(self._among(snapshot, owner, [uuid])[0]))
+
+        def read() -> web.Response:
+            with self.service.views.long_snapshot() as snapshot:
+                return json_answer(self.show(self._among(snapshot, owner, [uuid])[0]))
+
+        return await read_in_lane(request, read)
 
     # Their parts
 
@@ -84,7 +94,10 @@ class Collection(Generic[R_co, S_co]):
     def read(self, owner: str, uuids: Sequence[str]) -> Sequence[R_co]:
         """Return all of these, in this order; raise `missing` if the account may not see one."""
         with self.service.views.snapshot() as snapshot:
-            found = self.read_among(snapshot, uuids, owner)
+            return self._among(snapshot, owner, uuids)
+
+    def _among(self, snapshot: Snapshot, owner: str, uuids: Sequence[str]) -> Sequence[R_co]:
+        found = self.read_among(snapshot, uuids, owner)
         absent = set(uuids).difference(each.uuid for each in found)
         if absent:
             raise self.missing(min(absent))

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -70,6 +71,30 @@ async def test_only_what_is_narrow_is_counted_in_the_event_loop(
         counted.clear()
         assert (await api.get(path)).status == 200
         assert [thread == threading.get_ident() for thread in counted] == [is_narrow], path
+
+
+async def test_what_is_long_is_read_in_a_thread(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tag shows all that bear it, which may be thousands; its answer is the same."""
+    server = await new(api, "servers", "elm")
+    body = {"name": "oak", "resources": [server]}
+    (tag,) = (await api.post("/tags/", body)).json["objects"]
+    threads: list[int] = []
+    views = api.service.views
+    open_long = views.long_snapshot
+
+    def noted() -> AbstractContextManager[Snapshot]:
+        threads.append(threading.get_ident())
+        return open_long()
+
+    monkeypatch.setattr(views, "long_snapshot", noted)
+    short = await api.get(tag["resource_uri"])
+    assert threads == []
+    monkeypatch.setattr("api.resources.collections.BATCH_BYTES", 1)
+    long = await api.get(tag["resource_uri"])
+    (thread,) = threads
+    assert thread != threading.get_ident()
+    assert (short.json, short.headers["ETag"]) == (long.json, long.headers["ETag"])
+    assert (await api.get(f"/tags/{UNKNOWN}/")).status == 404
 
 
 async def new(api: Api, kind: str, name: str) -> str:
