@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 from unicodedata import normalize
 
@@ -148,12 +149,13 @@ def has_vacuumed(connection: psycopg.Connection) -> bool:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
-    """What PostgreSQL is asked."""
+    """What PostgreSQL is asked here; the ledger's own threads ask it for commits of others."""
     asked: list[Statement] = []
-    execute, streamed = PgCursor.execute, PgCursor.streamed
+    execute, streamed, here = PgCursor.execute, PgCursor.streamed, get_ident()
 
     def record(cursor: PgCursor, sql: str, parameters: Sequence[Any] = ()) -> PgCursor:
-        asked.append((sql, parameters))
+        if get_ident() == here:
+            asked.append((sql, parameters))
         return execute(cursor, sql, parameters)
 
     def record_streamed(
