@@ -1,16 +1,17 @@
 """The ledger's tree is the one over its leaves, wherever their hashes are by now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ledger.archives import Shelf
 from ledger.merkle.tree import EMPTY
 from ledger.proofs import tree as tree_module
 from ledger.proofs.tile_builder import tile
-from ledger.proofs.tree import Archived, LeavesArchived, OutsideTree, Tree
+from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
 from ledger.store.tables import tiles
 from ledger.store.tables.tiles import TILE, LeavesMissing
 from tests.proofs import naive
@@ -29,10 +30,22 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_module, "CACHED_TILES_MAX", 3)
 
 
+class Archives(Shelf):
+    """Those of these leaves, which note what they are asked for."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._leaves = leaves
+        self.asked: list[tuple[int, int]] = []
+
+    def leaves(self, first: int, last: int) -> dict[int, bytes]:
+        self.asked.append((first, last))
+        return {index: self._leaves[index] for index in range(first, last + 1)}
+
+
 @contextmanager
-def tree_of(opened: Opened, archived: Archived | None = None) -> Iterator[Tree]:
+def tree_of(opened: Opened, archives: Shelf | None = None) -> Iterator[Tree]:
     with opened.ledger.log() as log:
-        yield Tree(log, archived)
+        yield Tree(log, archives)
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -86,19 +99,14 @@ def test_a_compaction_changes_no_proof(
         compact(opened, gone)
         record_many(opened, 3)
         leaves += leaves_of(opened)[-3:]
-        asked = []
-
-        def archived(first: int, last: int) -> list[bytes]:
-            asked.append((first, last))
-            return leaves[first : last + 1]
-
-        with tree_of(opened, archived) as tree:
+        archives = Archives(leaves)
+        with tree_of(opened, archives) as tree:
             for size in range(30):
                 assert tree.root(size) == naive.root(leaves[:size])
                 for index in range(size):
                     assert tree.inclusion(index, size) == naive.path(index, leaves[:size])
         dropped = [nth for nth in range(6) if gone.issuperset(range(nth * 4, nth * 4 + 4))]
-        assert {*asked} == {(nth * 4, nth * 4 + 3) for nth in dropped}
+        assert {*archives.asked} == {(nth * 4, nth * 4 + 3) for nth in dropped}
 
 
 def test_without_archives_what_is_dropped_cannot_be_proved(opened: Opened) -> None:
