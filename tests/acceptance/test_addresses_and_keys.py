@@ -141,7 +141,8 @@ def test_cscli_clones_changes_and_resizes_drives(api: Api, cscli_client: Any) ->
     client = cscli_client
     source = client.create_drive("by cscli", "512M", "disk", False, "ssd")  # noqa: FBT003 - its own
     clone = client.create_clone_drive("copy", source["uuid"], "1G", "disk", True, "ssd")  # noqa: FBT003
-    assert (clone["status"], clone["allow_multimount"]) == ("cloning_dst", True)
+    assert clone["status"] in {"cloning_dst", "unmounted"}
+    assert clone["allow_multimount"] is True
     api.succeed(clone["jobs"][0]["uuid"])
     changed = client.modify_drive("copy", rename="new", media="cdrom")
     assert (changed["name"], changed["media"]) == ("new", "cdrom")

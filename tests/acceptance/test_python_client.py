@@ -120,7 +120,8 @@ def test_clone_of_a_drive(client: Client) -> None:
     content = striped(64)
     source = client.api.upload(content)
     clone = client.drives.clone(source, {"name": "aspen", "media": "disk"}, avoid=[source])
-    assert (clone["name"], clone["status"]) == ("aspen", "cloning_dst")
+    assert clone["name"] == "aspen"
+    assert clone["status"] in {"cloning_dst", "unmounted"}
     (job,) = clone["jobs"]
     seen = wait_for_job(client, job["resource_uri"])
     assert seen == sorted(seen)

@@ -89,7 +89,7 @@ async def test_a_drive_from_creation_to_deletion(api: Api, listener: Listener) -
     created = await listener.until_status(uri("drives", drive), "unmounted")
     assert [frame.status for frame in created] in (["creating", "unmounted"], ["unmounted"])
     deleting = asyncio.create_task(api.delete(f"/drives/{drive}/"))
-    (frame,) = await listener.until(lambda frame: frame.shown is None)
+    *_, frame = await listener.until(lambda frame: frame.shown is None)
     assert (frame.type, frame.uri) == ("drives", uri("drives", drive))
     assert (await api.get(frame.uri)).status == 404
     assert (await deleting).status == 204

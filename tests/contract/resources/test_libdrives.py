@@ -157,7 +157,8 @@ async def test_a_library_drive_is_cloned_through_both_urls(live: Api, tmp_path: 
     uuid = await add(live, tmp_path, **SAID)
     drive = await clone(live, kind, uuid, name="mine")
     assert drive["owner"] == reference("user", ALICE.uuid)
-    assert (drive["name"], drive["status"]) == ("mine", "cloning_dst")
+    assert drive["name"] == "mine"
+    assert drive["status"] in {"cloning_dst", "unmounted"}
     assert drive["resource_uri"] == f"/api/2.0/drives/{drive['uuid']}/"
     await settled(live, drive["uuid"], "cloning_dst")
     image = await live.get(f"/drives/{drive['uuid']}/download/")
