@@ -55,8 +55,7 @@ class ServiceEnvironment:
         self._addresses = addresses
         self._workers = workers
         self.quotas = quotas
-        self._spaces: tuple[PoolSpace, ...] = ()
-        self._measured = -math.inf
+        self._measured: tuple[float, tuple[PoolSpace, ...]] = -math.inf, ()
 
     def hosts(self) -> tuple[str, ...]:
         return self._hosts
@@ -102,11 +101,12 @@ class ServiceEnvironment:
         A command may ask once for each of its disks. Nothing is refused because a pool was full,
         and a few files are not given away twice.
         """
-        old = time.monotonic() - self._measured > SPACE_S
-        if old or any(space.full or space.free_files < FILES_FEW for space in self._spaces):
-            self._measured = time.monotonic()
-            self._spaces = tuple(map(_space_of, self._pools.values()))
-        return self._spaces
+        at, spaces = self._measured
+        old = time.monotonic() - at > SPACE_S
+        if old or any(space.full or space.free_files < FILES_FEW for space in spaces):
+            at, spaces = time.monotonic(), tuple(map(_space_of, self._pools.values()))
+            self._measured = at, spaces  # both at once: another thread may be here
+        return spaces
 
 
 def _space_of(pool: Pool) -> PoolSpace:

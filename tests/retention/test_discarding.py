@@ -87,6 +87,7 @@ async def test_a_pause_is_an_hour_and_the_first_time_is_soon(
         if len(pauses) == 3:
             await stopping.wait()
 
+    monkeypatch.setattr(api.background.retention, "START_S", 10)
     monkeypatch.setattr(api.background.loop, "_pause", pause)
     async with discard_due(old.retention):
         await wait_until("for the third pause", lambda: len(pauses) == 3)

@@ -31,6 +31,7 @@ from api.http.etags import make_conditional
 from api.http.fields import decode_fields
 from api.http.idempotency import IDEMPOTENCY_KEY, _key
 from api.http.long_poll import known_to, wait_of
+from api.http.not_applied import _told
 from api.http.preconditions import Version, asked_range, is_current
 from api.http.request_ids import RequestIds
 from api.http.requests import (
@@ -161,6 +162,7 @@ PARSERS: dict[str, Parse] = {
     "forwarded addresses": heading("X-Forwarded-For", proxies.seen_by_client),
     "a forwarded scheme": heading("X-Forwarded-Proto", proxies.seen_by_client),
     "a forwarded host": heading("X-Forwarded-Host", proxies.seen_by_client),
+    "the name of a field": lambda text: _told([text]),
     "a name": filling(DriveEdit, name=same),
     "a choice": filling(DriveEdit, media=same),
     "a size": filling(DriveEdit, size=same),
