@@ -7,7 +7,6 @@ except that it may lag behind changes by other nodes for less than a second
 (`api.accounts.revocations`).
 """
 
-import asyncio
 import functools
 import hashlib
 import secrets
@@ -54,6 +53,7 @@ from ledger.store.seam import Cursor
 from ledger.store.tables import accounts as table
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables import known_places, login_revocations, sessions, tokens
+from ledger.store.writer import uncancelled
 from projections.views.belongings import Belongings, belongings_of
 
 __all__ = [
@@ -317,8 +317,8 @@ class Accounts:
         return account
 
     async def _change(self, email: str, work: Callable[[Cursor], Revocation | None]) -> None:
-        # Shielded: what the table has revoked must not stay in the cache.
-        await asyncio.shield(self._change_and_revoke(email, work))
+        # What the table has revoked must not stay in the cache.
+        await uncancelled(self._change_and_revoke(email, work))
 
     async def _change_and_revoke(
         self, email: str, work: Callable[[Cursor], Revocation | None]

@@ -4,7 +4,6 @@ The session's id logs a client in; changes also need the session's CSRF token, w
 other sites cannot read. Both are random; the service stores only their hashes.
 """
 
-import asyncio
 import hmac
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from api.accounts.revocations import KNOWN_S, Revocations
 from api.data.private_tables import PrivateTables
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, sessions
+from ledger.store.writer import uncancelled
 
 VALID_FOR = timedelta(days=14)
 SESSIONS_MAX = 10_000
@@ -97,8 +97,8 @@ class Sessions:
 
     async def end(self, session_id: str) -> None:
         """End a session; it is refused from then on."""
-        # Shielded: a client that logs out and disconnects is logged out.
-        await asyncio.shield(self._end(secret_hash(session_id)))
+        # A client that logs out and disconnects is logged out.
+        await uncancelled(self._end(secret_hash(session_id)))
 
     @contextmanager
     def watch(self, id_hash: bytes, on_end: Callable[[], None]) -> Iterator[None]:

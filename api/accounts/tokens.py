@@ -3,7 +3,6 @@
 A token is shown once; the service stores its hash, and a public id for managing it.
 """
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from ledger.domain.errors import Expected, QuotaExceeded
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, login_revocations, tokens
 from ledger.store.tables.tokens import StoredToken
+from ledger.store.writer import uncancelled
 
 PREFIX = "jl_"
 """Makes a token recognisable where it should not be: in a log, in a repository."""
@@ -122,7 +122,7 @@ class Tokens:
 
     async def remove(self, token_id: str) -> None:
         """Remove a token; it is refused from then on. Raise `TokenNotFound`."""
-        await asyncio.shield(self._remove(token_id))
+        await uncancelled(self._remove(token_id))
 
     async def remove_itself(self, token: str) -> None:
         """Remove the token with which a request came. Raise `TokenNotFound`."""

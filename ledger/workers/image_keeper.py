@@ -41,7 +41,7 @@ from ledger.images.incoming_image import IncomingImage
 from ledger.images.pools import Pool
 from ledger.images.regular_files import is_there
 from ledger.store.seam import Commit
-from ledger.store.writer import Caller
+from ledger.store.writer import Caller, uncancelled
 from ledger.workers.blocks import join_blocks
 from ledger.workers.chunk_intake import ChunkIntake
 
@@ -133,9 +133,7 @@ class ImageKeeper:
             await asyncio.shield(asyncio.to_thread(_discard, incoming, pool.upload(drive)))
             raise
         new = CreateDrives(owner, (NewDrive(drive, definition, pool.name),), "upload")
-        making = asyncio.create_task(self._make_drive(drive, pool, record(new)))
-        making.add_done_callback(_retrieve)
-        await asyncio.shield(making)
+        await uncancelled(self._make_drive(drive, pool, record(new)))
         return drive
 
     def _choose_pool(self, storage_type: str) -> Pool:
@@ -340,9 +338,3 @@ def _discard(incoming: IncomingImage, path: Path) -> None:
     """Remove an upload, even one that a thread finished after its caller was cancelled."""
     incoming.abort()
     remove(path)
-
-
-def _retrieve(making: asyncio.Task[None]) -> None:
-    """Retrieve the error of an upload whose sender has left, which asyncio would log otherwise."""
-    if not making.cancelled():
-        making.exception()

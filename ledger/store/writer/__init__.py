@@ -8,6 +8,14 @@ progress, and `failure` how it ends if the store fails.
 
 from ledger.store.writer.group_commit import CONFLICT_LIMIT, LOST_LIMIT
 from ledger.store.writer.thread import BATCH_LIMIT, Writer, always
-from ledger.store.writer.waiting import Caller
+from ledger.store.writer.waiting import Caller, uncancelled
 
-__all__ = ["BATCH_LIMIT", "CONFLICT_LIMIT", "LOST_LIMIT", "Caller", "Writer", "always"]
+__all__ = [
+    "BATCH_LIMIT",
+    "CONFLICT_LIMIT",
+    "LOST_LIMIT",
+    "Caller",
+    "Writer",
+    "always",
+    "uncancelled",
+]

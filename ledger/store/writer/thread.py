@@ -26,6 +26,7 @@ from ledger.store.writer.waiting import (
     WaitingCommand,
     WaitingWork,
     reject,
+    uncancelled,
     wake,
     within_answer_s,
 )
@@ -126,7 +127,7 @@ class Writer:
         """
         self._require_reach()
         future = self.exclusive(work)
-        return await within_answer_s(asyncio.shield(asyncio.wrap_future(future)), future.cancel)
+        return await within_answer_s(uncancelled(asyncio.wrap_future(future)), future.cancel)
 
     @property
     def meter(self) -> Meter:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from ledger.domain.commands import Command
-from ledger.domain.errors import CommitPending, StoreUnreachable
+from ledger.domain.errors import CommitPending, Expected, StoreUnreachable
 from ledger.domain.idempotency import Claim
 from ledger.store.patience import ANSWER_S
 from ledger.store.seam import Cursor
@@ -64,6 +64,28 @@ class WaitingWork(NamedTuple):
     run: Callable[[Cursor], Any]
     afterwards: Callable[[], None] | None
     future: "Future[Any]"
+
+
+async def uncancelled(work: Awaitable[T]) -> T:
+    """Wait for work that goes on if the caller is cancelled; nobody hears of its refusal then.
+
+    With `asyncio.shield` alone, asyncio logs it as an exception that was never retrieved.
+    """
+    going_on = asyncio.ensure_future(work)
+    waited = asyncio.shield(going_on)
+    try:
+        return await waited
+    except asyncio.CancelledError:
+        going_on.add_done_callback(_log_unexpected)
+        if not waited.cancelled():
+            waited.exception()
+        raise
+
+
+def _log_unexpected(work: asyncio.Future[T]) -> None:
+    error = None if work.cancelled() else work.exception()
+    if error is not None and not isinstance(error, Expected):
+        log.error("work failed for which nobody waited any more", exc_info=error)
 
 
 async def within_answer_s(answer: Awaitable[T], withdraw: Callable[[], bool]) -> T:

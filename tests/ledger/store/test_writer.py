@@ -1,6 +1,7 @@
 """The group-commit writer: one thread, and one transaction for all callers that wait."""
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -574,3 +575,28 @@ def test_refusals_are_found_in_the_callers_thread(opened: Opened) -> None:
     """A blocking caller gets the refusal itself."""
     with pytest.raises(errors.DriveNotFound, match="nothing"):
         opened.do(DeleteDrives(ME, ("nothing",)))
+
+
+@pytest.mark.parametrize("kind", [errors.StoreUnreachable, ZeroDivisionError])
+async def test_work_may_fail_after_its_caller_has_gone(
+    opened: Opened, caplog: pytest.LogCaptureFixture, kind: type[Exception]
+) -> None:
+    """As a client may that logs out while the store is away. Only what is unexpected is logged."""
+    began, may_end = threading.Event(), threading.Event()
+
+    def fail(_: Cursor) -> None:
+        began.set()
+        assert may_end.wait(PATIENCE_S)
+        raise kind("too late")
+
+    caller = asyncio.create_task(opened.ledger.write(fail))
+    await wait_until("it is under way", began.is_set)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    may_end.set()
+    await opened.ledger.write(lambda _: None)  # after which the first has ended
+    gc.collect()  # only then does asyncio tell of what nobody has retrieved
+    logged = [record.getMessage() for record in caplog.records]
+    expected = issubclass(kind, errors.Expected)
+    assert logged == ([] if expected else ["work failed for which nobody waited any more"])
