@@ -1,4 +1,4 @@
-"""A cache of what was used last, bounded in number and in bytes."""
+"""A cache of what was put last, bounded in number and in bytes."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
