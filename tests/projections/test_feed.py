@@ -371,7 +371,7 @@ async def test_others_get_their_turn_while_frames_are_made(
 ) -> None:
     """After 2 ms; a frame that takes longer is given alone."""
     loop = asyncio.get_running_loop()
-    now_s, cost_s = loop.time(), 0.001
+    now_s, cost_s = loop.time(), 0.0015
     monkeypatch.setattr(loop, "time", lambda: now_s)
     render = frames(lambda: START)
 
@@ -414,7 +414,7 @@ async def test_others_get_their_turn_while_frames_are_given(
     class Slow(Ear):
         def take(self, frames: Frames, *, again: bool) -> None:
             nonlocal now_s
-            now_s += 0.001
+            now_s += 0.0015
             given.append(turns)
             super().take(frames, again=again)
 
