@@ -26,6 +26,7 @@ from ledger.domain.events import (
     DriveResized,
     DriveResizeFailed,
     DriveResizeStarted,
+    Ending,
     Event,
     JobAttemptLost,
     JobAttemptStarted,
@@ -71,6 +72,11 @@ _ONLY = {
     "parking": StreamParked | StreamReleased,
 }
 """Streams that no particular event begins: any of their own events may be the first."""
+_ENDS: dict[Ending, type[Event]] = {
+    "success": JobSucceeded,
+    "failed": JobFailed,
+    "cancelled": JobCancelled,
+}
 FULL = 100
 TREES_MOST = 200
 """Trees that one event can discard."""
@@ -153,12 +159,12 @@ def _job_violation(job: Job, event: Event) -> str | None:
 
 
 def _parent_violation(job: Job, event: ChildAttached | ChildEnded) -> str | None:
-    child = next((known for known in job.children if known.uuid == event.child), None)
+    child = job.children.get(event.child)
     if isinstance(event, ChildEnded):
         return f"no running child {event.child}" if child is None or child.ended else None
     if child is not None:
         return f"child {event.child} is attached twice"
-    if job.children and all(known.ended for known in job.children):
+    if job.children.outcome is not None:
         return "its children had all ended"
     return "a worker was doing the job itself" if job.attempt else None
 
@@ -182,14 +188,10 @@ def _attempt_violation(
 
 def _end_violation(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> str | None:
     """Check that a parent ends as its children did, and that a failed leaf was tried."""
-    ended = {child.ended for child in job.children}
-    if None in ended:
+    if job.children.running:
         return "a child was still running"
-    if "failed" in ended:
-        due: type[Event] = JobFailed
-    else:
-        due = JobCancelled if "cancelled" in ended else JobSucceeded
-    if ended and not isinstance(event, due):
+    due = job.children.outcome
+    if due is not None and not isinstance(event, _ENDS[due]):
         return "its children ended otherwise"
     if isinstance(event, JobFailed) and not job.children and not job.attempt:
         return "no attempt had started"

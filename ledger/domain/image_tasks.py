@@ -109,7 +109,7 @@ def outstanding_task(thing: Aggregate | None, drive: DriveOf) -> Task | None:
     A drive whose chunks are not all there waits for its owner, not for a task.
     """
     match thing:
-        case Job(state="started", children=()):
+        case Job(state="started") if not thing.children:
             return task_of_job(thing, drive)
         case Drive(deleted=None) if thing.resizing is not None:
             return GrowImage(thing.uuid, thing.pool)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ledger.domain.aggregates.job import Child, Job
+from ledger.domain.aggregates.job import Job
 from ledger.domain.events import ChildAttached, ChildEnded, Event, JobCreated, job_stream
 from projections.audit.findings import Divergence, StreamState, divergence_at
 
@@ -54,13 +54,12 @@ class JobTrees:
                 continue
             if job.parent is not None and not self._is_listed(job):
                 return divergence_at(stream.last, f"parent {job.parent} does not list it so")
-            ended = [child.ended for child in job.children]
-            if job.state == "started" and ended and all(ended):
+            if job.state == "started" and job.children.outcome is not None:
                 return divergence_at(stream.last, "all its children have ended, but not the job")
         return None
 
     def _is_listed(self, job: Job) -> bool:
         """Return whether its parent lists the job, with its end if it has ended."""
         parent = self.job(job.parent or "")
-        ended = None if job.state == "started" else job.state
-        return parent is not None and Child(job.uuid, ended) in parent.children
+        child = None if parent is None else parent.children.get(job.uuid)
+        return child is not None and (child.ended or "started") == job.state

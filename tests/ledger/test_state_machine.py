@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from ledger.domain.aggregates import job as job_state
+from ledger.domain.aggregates.children import Children
 from ledger.domain.aggregates.job import Job, JobState
 from ledger.domain.commands import (
     CancelJob,
@@ -137,15 +138,15 @@ for _name, _history in {
     STATES[_name] = given(_history).world.job("j")
 _parent = STATES["parent"]
 assert _parent is not None
-STATES["settled"] = job_state.replace(_parent, children=(job_state.Child("k", "success"),))
-STATES["failing"] = job_state.replace(_parent, children=(job_state.Child("k", "failed"),))
-STATES["being cancelled"] = job_state.replace(
-    _parent,
-    children=(
-        job_state.Child("k", "cancelled"),
-        job_state.Child("l", "success"),
-    ),
-)
+for _name, _ends in {
+    "settled": {"k": "success"},
+    "failing": {"k": "failed"},
+    "being cancelled": {"k": "cancelled", "l": "success"},
+}.items():
+    _children = Children()
+    for _child, _how in _ends.items():
+        _children = _children.attach(_child).end(_child, _how)
+    STATES[_name] = job_state.replace(_parent, children=_children)
 
 
 @pytest.mark.parametrize("event", LEAF_EVENTS)

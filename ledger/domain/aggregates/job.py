@@ -14,10 +14,10 @@ from typing import Literal, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger.domain.aggregates.children import Children
 from ledger.domain.events import (
     ChildAttached,
     ChildEnded,
-    Ending,
     Fingerprint,
     JobAttemptLost,
     JobAttemptStarted,
@@ -33,11 +33,6 @@ from ledger.domain.events import (
 )
 
 JobState = Literal["started", "success", "failed", "cancelled"]
-
-
-class Child(Struct, frozen=True, gc=False):
-    uuid: str
-    ended: Ending | None = None
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -82,7 +77,7 @@ class Job(Struct, frozen=True, gc=False):
     lost: bool = False
     fingerprint: Fingerprint | None = None
     error: str | None = None
-    children: tuple[Child, ...] = ()
+    children: Children = Children()
 
     def destination(self, kind: str) -> str | None:
         """Return the uuid of the drive or server of this kind that the job makes, if any."""
@@ -102,7 +97,7 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
         case ProgressUpdated():
             return _report(job, event, at)
         case ChildAttached():
-            return replace(job, last_modified=at, children=(*job.children, Child(event.child)))
+            return replace(job, last_modified=at, children=job.children.attach(event.child))
         case JobAttemptStarted():
             return replace(
                 job,
@@ -116,10 +111,7 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
         case JobAttemptLost():
             return replace(job, last_modified=at, lost=True)
         case ChildEnded():
-            children = tuple(
-                Child(child.uuid, event.how) if child.uuid == event.child else child
-                for child in job.children
-            )
+            children = job.children.end(event.child, event.how)
             return replace(job, last_modified=at, children=children)
         case JobSucceeded():
             return replace(

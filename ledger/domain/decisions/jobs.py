@@ -226,15 +226,17 @@ def _tell_parent(state: State, environment: Environment, job: Job, how: Ending) 
     yield Fact(job_stream(job.parent), ChildEnded(job.uuid, how))
     parent = state.job(job.parent)
     assert parent is not None, f"there is no parent {job.parent}"
-    if any(child.ended is None for child in parent.children):
-        return
-    failed = [child.uuid for child in parent.children if child.ended == "failed"]
-    if failed:
-        yield from _end_in_failure(state, environment, parent, f"sub-job {failed[0]} failed")
-    elif any(child.ended == "cancelled" for child in parent.children):
-        yield from _end_in_cancellation(state, environment, parent)
-    else:
-        yield from end_in_success(state, environment, parent)
+    match parent.children.outcome:
+        case None:
+            return
+        case "failed":
+            failed = next(child for child in parent.children if child.ended == "failed")
+            error = f"sub-job {failed.uuid} failed"
+            yield from _end_in_failure(state, environment, parent, error)
+        case "cancelled":
+            yield from _end_in_cancellation(state, environment, parent)
+        case "success":
+            yield from end_in_success(state, environment, parent)
 
 
 def _running_job(state: State, uuid: str, owner: str | None = None) -> Job:

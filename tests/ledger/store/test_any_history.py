@@ -179,7 +179,7 @@ class Happenings:
     def _leaf(self, owner: str) -> str:
         job = self._opened.current(job_stream(self._one("job", owner)))
         if isinstance(job, Job) and job.children:
-            return self._chance.choice(job.children).uuid
+            return self._chance.choice([*job.children]).uuid
         return "none" if job is None else job.uuid
 
     def _finish(self, owner: str) -> c.Command:
