@@ -40,7 +40,7 @@ from api.service.settings import DEFAULT_HOSTS, DEFAULT_RANGE, Settings, WorkerS
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
-from ledger.domain.errors import PauseLost, StoreFailed
+from ledger.domain.errors.store import PauseLost, StoreFailed
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.files import make_directory
 from ledger.images.pools import Pool

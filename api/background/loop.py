@@ -5,7 +5,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from ledger.domain.errors import Expected, StoreFailed
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import StoreFailed
 
 log = logging.getLogger(__name__)
 

@@ -12,24 +12,17 @@ from aiohttp import web
 from api.accounts.service import LoginRefused, TooManyAttempts
 from api.service.admission import TooMuch
 from ledger.archives import BadArchive
-from ledger.domain.errors import (
-    ChunkPresent,
+from ledger.domain.errors import Expected, Invalid, NotFound, Refusal, WrongState
+from ledger.domain.errors.pools import NoPools, PoolsFull
+from ledger.domain.errors.quotas import LedgerBytesSpent, QuotaExceeded, TooManyUploads
+from ledger.domain.errors.store import (
     ConcurrentChange,
-    Expected,
-    Invalid,
-    LedgerBytesSpent,
-    NoPools,
     NoStoreTime,
-    NotFound,
-    PoolsFull,
-    QuotaExceeded,
     ReadCut,
-    Refusal,
     StoreFailed,
     StoreFull,
-    TooManyUploads,
-    WrongState,
 )
+from ledger.domain.errors.uploads import ChunkPresent
 from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
 from ledger.proofs.tree import LeavesArchived
 from ledger.workers.worker_registry import REFRESH_S

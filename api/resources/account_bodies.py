@@ -6,10 +6,11 @@ from msgspec import Meta, Struct
 
 from api.accounts.credentials import PASSWORD_LENGTH_MAX
 from api.http.fields import NO_NUL, Text, Texts, Time, Uuid, about, make_partial
-from ledger.domain import events
+from ledger.domain.events import profiles
 
 CloneNaming = Annotated[
-    events.CloneNaming, Meta(title="CloneNaming", extra={"choices": get_args(events.CloneNaming)})
+    profiles.CloneNaming,
+    Meta(title="CloneNaming", extra={"choices": get_args(profiles.CloneNaming)}),
 ]
 Decimal = Annotated[
     str,

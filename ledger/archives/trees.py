@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from ledger.domain.events import Ending
+from ledger.domain.events.jobs import Ending
 
 
 class ArchivedJob(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

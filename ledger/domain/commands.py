@@ -10,22 +10,11 @@ from typing import Literal
 from msgspec import Struct
 
 from ledger.domain.context import RowKey
-from ledger.domain.events import (
-    ArchiveWritten,
-    CloneNaming,
-    DiscardedTree,
-    DriveDefinition,
-    DriveOrigin,
-    Fingerprint,
-    Media,
-    Mount,
-    Nic,
-    OperationName,
-    PowerAction,
-    Resource,
-    Scalar,
-    ServerDefinition,
-)
+from ledger.domain.events.drives import DriveDefinition, DriveOrigin, Media
+from ledger.domain.events.housekeeping import ArchiveWritten, DiscardedTree
+from ledger.domain.events.jobs import Fingerprint, OperationName, Resource
+from ledger.domain.events.profiles import CloneNaming
+from ledger.domain.events.servers import Mount, Nic, PowerAction, Scalar, ServerDefinition
 
 Recurse = Literal["none", "disks", "cdroms", "all_drives"]
 

@@ -14,10 +14,8 @@ from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.events import (
-    ArchiveWritten,
-    ChildAttached,
-    ChildEnded,
+from ledger.domain.events import Event
+from ledger.domain.events.drives import (
     DriveChanged,
     DriveCreated,
     DriveDeleted,
@@ -26,31 +24,39 @@ from ledger.domain.events import (
     DriveResized,
     DriveResizeFailed,
     DriveResizeStarted,
+)
+from ledger.domain.events.housekeeping import (
+    ArchiveWritten,
+    JobsDiscarded,
+    LedgerCompacted,
+    LedgerRestored,
+    RetentionPolicySet,
+    StreamParked,
+    StreamReleased,
+)
+from ledger.domain.events.jobs import (
+    ChildAttached,
+    ChildEnded,
     Ending,
-    Event,
     JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
     JobCreated,
     JobFailed,
-    JobsDiscarded,
     JobSucceeded,
-    KeypairChanged,
-    KeypairCreated,
-    KeypairDeleted,
-    LedgerCompacted,
-    LedgerRestored,
-    ProfileChanged,
     ProgressUpdated,
-    ResourceTagged,
-    ResourceUntagged,
-    RetentionPolicySet,
+)
+from ledger.domain.events.keypairs import KeypairChanged, KeypairCreated, KeypairDeleted
+from ledger.domain.events.profiles import ProfileChanged
+from ledger.domain.events.servers import (
     ServerChanged,
     ServerCreated,
     ServerDeleted,
     ServerPowerChanged,
-    StreamParked,
-    StreamReleased,
+)
+from ledger.domain.events.tags import (
+    ResourceTagged,
+    ResourceUntagged,
     TagChanged,
     TagCreated,
     TagDeleted,

@@ -14,16 +14,14 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.errors import QuotaExceeded, TooManyUploads
-from ledger.domain.events import (
-    DriveCreated,
-    Event,
-    JobCreated,
-    JobsDiscarded,
-    KeypairCreated,
-    ServerCreated,
-    TagCreated,
-)
+from ledger.domain.errors.quotas import QuotaExceeded, TooManyUploads
+from ledger.domain.events import Event
+from ledger.domain.events.drives import DriveCreated
+from ledger.domain.events.housekeeping import JobsDiscarded
+from ledger.domain.events.jobs import JobCreated
+from ledger.domain.events.keypairs import KeypairCreated
+from ledger.domain.events.servers import ServerCreated
+from ledger.domain.events.tags import TagCreated
 
 Kind = Literal[
     "drives", "servers", "tags", "keypairs", "unfinished-uploads", "jobs-running", "jobs-kept"

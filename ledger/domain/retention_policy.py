@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.domain.events import DiscardedTree
+from ledger.domain.events.housekeeping import DiscardedTree
 
 
 class JobInTree(NamedTuple):

@@ -10,23 +10,13 @@ from functools import partial
 from typing import NamedTuple
 
 from ledger.codec import name_of, names_of
-from ledger.domain.events import (
-    DriveCreated,
-    DriveDeleted,
-    DriveReady,
-    Event,
-    JobCancelled,
-    JobCreated,
-    JobFailed,
-    JobsDiscarded,
-    JobSucceeded,
-    KeypairCreated,
-    KeypairDeleted,
-    ServerCreated,
-    ServerDeleted,
-    TagCreated,
-    TagDeleted,
-)
+from ledger.domain.events import Event
+from ledger.domain.events.drives import DriveCreated, DriveDeleted, DriveReady
+from ledger.domain.events.housekeeping import JobsDiscarded
+from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded
+from ledger.domain.events.keypairs import KeypairCreated, KeypairDeleted
+from ledger.domain.events.servers import ServerCreated, ServerDeleted
+from ledger.domain.events.tags import TagCreated, TagDeleted
 from ledger.domain.quotas import Holding, Kind
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Projection, Store

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.store.seam import Cursor
 
 T = TypeVar("T")

@@ -7,11 +7,9 @@ from itertools import starmap
 from ledger.codec import decode, name_of, names_of
 from ledger.domain.aggregates import fold
 from ledger.domain.aggregates.job import Job
-from ledger.domain.events import (
-    drive_stream,
-    keypair_stream,
-    server_stream,
-)
+from ledger.domain.events.drives import drive_stream
+from ledger.domain.events.keypairs import keypair_stream
+from ledger.domain.events.servers import server_stream
 from ledger.domain.quotas import Holding
 from ledger.store.bounded_cache import BoundedCache
 from ledger.store.holding_counts import HoldingCounts

@@ -29,28 +29,23 @@ from ledger.domain.aggregates.tag import Tag
 from ledger.domain.context import A, Discarded, Secret
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyExists
-from ledger.domain.events import (
-    DriveCreated,
-    Event,
-    JobCancelled,
-    JobCreated,
-    JobFailed,
-    JobSucceeded,
-    KeypairCreated,
-    Recorded,
-    ResourceTagged,
-    ResourceUntagged,
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveCreated, drive_stream
+from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
+from ledger.domain.events.keypairs import KeypairCreated, keypair_stream
+from ledger.domain.events.profiles import profile_stream
+from ledger.domain.events.servers import (
     ServerChanged,
     ServerCreated,
     ServerDeleted,
     ServerPowerChanged,
+    server_stream,
+)
+from ledger.domain.events.tags import (
+    ResourceTagged,
+    ResourceUntagged,
     TagCreated,
     TagDeleted,
-    drive_stream,
-    job_stream,
-    keypair_stream,
-    profile_stream,
-    server_stream,
     tag_stream,
 )
 from ledger.domain.idempotency import RecordedClaim

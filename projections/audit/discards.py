@@ -12,25 +12,20 @@ from typing import NamedTuple
 
 from ledger.domain.aggregates.housekeeping import Policy
 from ledger.domain.aggregates.job import Job
-from ledger.domain.events import (
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveDeleted
+from ledger.domain.events.housekeeping import (
     POLICY_STREAM,
     ArchiveWritten,
     DiscardedTree,
-    DriveDeleted,
-    Event,
-    JobCancelled,
-    JobCreated,
-    JobFailed,
     JobsDiscarded,
-    JobSucceeded,
-    KeypairDeleted,
-    Recorded,
-    ServerDeleted,
     StreamParked,
     StreamReleased,
-    TagDeleted,
-    job_stream,
 )
+from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
+from ledger.domain.events.keypairs import KeypairDeleted
+from ledger.domain.events.servers import ServerDeleted
+from ledger.domain.events.tags import TagDeleted
 from ledger.store.seam import LoggedEvent
 from projections.audit.findings import Divergence, StreamState, divergence_at
 from projections.audit.job_trees import JobTrees

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.events import ChildAttached, ChildEnded, Event, JobCreated, job_stream
+from ledger.domain.events import Event
+from ledger.domain.events.jobs import ChildAttached, ChildEnded, JobCreated, job_stream
 from projections.audit.findings import Divergence, StreamState, divergence_at
 
 

@@ -7,14 +7,9 @@ from typing import NamedTuple
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.server import Server
-from ledger.domain.events import (
-    ChildAttached,
-    ChildEnded,
-    Event,
-    JobAttemptStarted,
-    JobsDiscarded,
-    ProgressUpdated,
-)
+from ledger.domain.events import Event
+from ledger.domain.events.housekeeping import JobsDiscarded
+from ledger.domain.events.jobs import ChildAttached, ChildEnded, JobAttemptStarted, ProgressUpdated
 from ledger.store.seam import Commit
 
 _PROGRESS = (JobAttemptStarted, ProgressUpdated)

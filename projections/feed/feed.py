@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal, NamedTuple, Protocol, Self
 
-from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.errors.store import StoreFailed, StoreUnreachable
 from ledger.store.seam import Commit
 from projections.feed.changes import Changes, JobChange
 from projections.feed.pacing import Backlog, Item, Pacing

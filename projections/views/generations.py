@@ -9,7 +9,7 @@ from operator import itemgetter
 
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.relations import Relations
-from ledger.domain.errors import StoreUnfit
+from ledger.domain.errors.store import StoreUnfit
 from ledger.domain.events import Event, Recorded
 from ledger.domain.quotas import EVERYBODY, Kind
 from ledger.store.postgres.cursor import PgCursor

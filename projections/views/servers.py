@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ledger.domain.events import Address, Mount, Nic, ServerDefinition
+from ledger.domain.events.servers import Address, Mount, Nic, ServerDefinition
 from ledger.store.parameters import marks
 from projections.tables import ServerRow
 from projections.views.read_models import ServerView

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain.aggregates.children import Child, Children
-from ledger.domain.events import Ending
+from ledger.domain.events.jobs import Ending
 
 ENDS: st.SearchStrategy[Ending | None] = st.sampled_from([None, "success", "failed", "cancelled"])
 FAMILIES = st.dictionaries(st.uuids().map(str), ENDS)

@@ -15,7 +15,7 @@ from ledger.domain.disk_space import (
     reserve_bytes,
     state_after,
 )
-from ledger.domain.events import PowerAction
+from ledger.domain.events.servers import PowerAction
 
 MIB = 2**20
 R = 5 * MIB

@@ -18,10 +18,10 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from ledger.domain.event_rules import violation
-from ledger.domain.events import (
+from ledger.domain.events import Event
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
-    Event,
     JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,

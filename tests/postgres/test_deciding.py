@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import (
@@ -33,7 +32,11 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.events import IpConf, Nic
+from ledger.domain.errors.drives import DriveBusy, DriveNotFound
+from ledger.domain.errors.jobs import ProgressWentBack, StaleAttempt
+from ledger.domain.errors.keypairs import UnknownKeypair
+from ledger.domain.errors.quotas import QuotaExceeded
+from ledger.domain.events.servers import IpConf, Nic
 from ledger.domain.quotas import Holding, Quotas
 from ledger.store.holding_counts import HoldingCounts
 from ledger.store.postgres import others as pg_others
@@ -54,17 +57,17 @@ def servers(node: Opened, *uuids: str) -> None:
 def test_a_refusal_is_based_on_the_current_state(nodes: Nodes) -> None:
     """Each node knew the drive as busy, or as missing, before the other changed that."""
     one, two = nodes
-    with pytest.raises(errors.DriveNotFound):
+    with pytest.raises(DriveNotFound):
         two.do(DeleteDrives(ME, ("d",)))
     make_drive(one, "d")
     one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))
-    with pytest.raises(errors.DriveBusy):
+    with pytest.raises(DriveBusy):
         two.do(DeleteDrives(ME, ("d",)))
-    with pytest.raises(errors.StaleAttempt):
+    with pytest.raises(StaleAttempt):
         two.do(UpdateProgress("j", 2, 5))
     one.do(SucceedJob("j", 1))
     two.do(DeleteDrives(ME, ("d",)))
-    with pytest.raises(errors.DriveNotFound):
+    with pytest.raises(DriveNotFound):
         one.do(CloneDrive(ME, "d", "copy-2", "j-2"))
     assert one.replay().divergence is None
 
@@ -152,7 +155,7 @@ def test_a_node_that_missed_many_commits_clears_its_cache(
     one, two = nodes
     make_drive(two, "d")
     one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))
-    with pytest.raises(errors.DriveBusy):
+    with pytest.raises(DriveBusy):
         two.do(DeleteDrives(ME, ("d",)))
     one.do(*(UpdateProgress("j", 1, 50, nth) for nth in range(40)), SucceedJob("j", 1))
     noticed: list[object] = []
@@ -263,7 +266,7 @@ def test_no_server_has_a_keypair_that_is_deleted(nodes: Nodes, many: Callable[[i
             assert isinstance(server, Server)
             assert server.definition.pubkeys == ()
         else:
-            assert isinstance(created, errors.UnknownKeypair)
+            assert isinstance(created, UnknownKeypair)
         won["creation" if isinstance(created, int) else "deletion"] += 1
     assert one.replay().divergence is None
 
@@ -284,7 +287,7 @@ def test_concurrent_commands_of_two_nodes_lose_nothing(nodes: Nodes) -> None:
             try:
                 node.do(UpdateProgress("shared", 1, nth))
                 recorded += 1
-            except errors.ProgressWentBack:
+            except ProgressWentBack:
                 pass
             node.do(CloneDrive(ME, "d", f"{name}-{nth}", f"{name}-job-{nth}"))
         return recorded
@@ -349,11 +352,11 @@ def test_a_quota_counts_what_other_nodes_make_and_delete(limited: Nodes) -> None
     make_drive(one, "a")
     make_drive(two, "b")
     for node in limited:
-        with pytest.raises(errors.QuotaExceeded):
+        with pytest.raises(QuotaExceeded):
             make_drive(node, "c")
     one.do(DeleteDrives(ME, ("b",)))
     make_drive(two, "c")
-    with pytest.raises(errors.QuotaExceeded):
+    with pytest.raises(QuotaExceeded):
         make_drive(one, "d")
 
 

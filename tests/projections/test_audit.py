@@ -9,19 +9,18 @@ import pytest
 
 from ledger.codec import encode, leaf_hash
 from ledger.domain.commands import CreateJob
-from ledger.domain.errors import StoreFailed
-from ledger.domain.events import (
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveReady
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
-    DriveReady,
-    Event,
     JobCreated,
     JobFailed,
     JobSucceeded,
     ProgressUpdated,
-    Recorded,
-    ServerDeleted,
 )
+from ledger.domain.events.servers import ServerDeleted
 from ledger.store.seam import Batch
 from ledger.store.sqlite.connections import sqlite_reader
 from projections.audit.findings import Divergence

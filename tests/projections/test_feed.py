@@ -33,8 +33,8 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.errors import StoreFailed
-from ledger.domain.events import JobsDiscarded
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.store.seam import Commit, Cursor
 from projections.feed.feed import FRAMES_AT_ONCE, Feed, Frames, Reason
 from projections.feed.pacing import PER_JOB_S

@@ -29,7 +29,7 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.errors import StoreFailed, UnknownEvent
+from ledger.domain.errors.store import StoreFailed, UnknownEvent
 from ledger.store.seam import Cursor, Log
 from ledger.store.sqlite.long_reads import LongReads
 from ledger.store.sqlite.store import SqliteStore

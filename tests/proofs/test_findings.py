@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.archives import Shelf, write_archive
-from ledger.domain.events import LedgerRestored, restoration_stream
+from ledger.domain.events.housekeeping import LedgerRestored, restoration_stream
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.findings import (
     AnotherRoot,

@@ -15,8 +15,8 @@ from ledger.domain.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.domain.errors import KeepOutOfRange, NotDue
-from ledger.domain.events import RetentionPolicySet
+from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue
+from ledger.domain.events.housekeeping import RetentionPolicySet
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from projections.maintenance.retention.service import ClockMoved, PlanChanged, RetentionBusy
 from projections.maintenance.retention.sweep import Swept, sweep

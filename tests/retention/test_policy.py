@@ -7,7 +7,7 @@ from itertools import permutations, product
 import pytest
 
 from ledger.domain.aggregates.housekeeping import DEFAULT_KEEP, Policy
-from ledger.domain.events import RetentionPolicySet
+from ledger.domain.events.housekeeping import RetentionPolicySet
 from ledger.domain.retention_policy import (
     Departed,
     JobInTree,

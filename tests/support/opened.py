@@ -13,7 +13,7 @@ from ledger.application import Ledger
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.commands import Command
 from ledger.domain.context import Environment
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.seam import Cursor, Store
 from ledger.store.sqlite.connections import sqlite_reader
 from ledger.store.sqlite.store import SqliteStore

@@ -5,18 +5,14 @@ from ipaddress import IPv4Network
 from itertools import count
 
 from ledger.domain.context import Fact, PoolSpace
-from ledger.domain.events import (
+from ledger.domain.events.drives import (
     DriveCreated,
     DriveDefinition,
     DriveOrigin,
     DriveReady,
-    Mount,
-    Nic,
-    ServerCreated,
-    ServerDefinition,
     drive_stream,
-    server_stream,
 )
+from ledger.domain.events.servers import Mount, Nic, ServerCreated, ServerDefinition, server_stream
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 
 ME = "account-1"

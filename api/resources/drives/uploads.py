@@ -22,7 +22,9 @@ from api.resources.drives.images import body_length
 from api.resources.drives.upload_links import LinkedChunk, UploadLinks
 from api.service.service import Service
 from api.text.urls import API_ROOT
-from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound, Expected
+from ledger.domain.errors import Expected
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.errors.uploads import ChunkAbsent, ChunkPresent
 from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 
 log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from api.resources.schema import describe_jobs
 from api.resources.walks import walk_asked
 from api.service.service import Service
 from ledger.domain.commands import CancelJob
-from ledger.domain.errors import JobNotFound
+from ledger.domain.errors.jobs import JobNotFound
 from ledger.store.parameters import timestamp
 from projections.views.activity import read_activity
 from projections.views.jobs import LongTree

@@ -23,7 +23,7 @@ from api.resources.jobs.lists import refuse_in_the_past
 from api.resources.jobs.representation import job_json, represent_event
 from api.service.service import Service
 from api.text.iso8601 import EXAMPLE, moment
-from ledger.domain.errors import JobNotFound
+from ledger.domain.errors.jobs import JobNotFound
 from projections.time_travel.history import history
 from projections.time_travel.past import CannotTell, Past
 

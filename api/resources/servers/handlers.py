@@ -52,8 +52,8 @@ from ledger.domain.commands import (
     EditServers,
     Recurse,
 )
-from ledger.domain.errors import ServerNotFound
-from ledger.domain.events import PowerAction
+from ledger.domain.errors.servers import ServerNotFound
+from ledger.domain.events.servers import PowerAction
 from projections.views.read_models import ServerView
 from projections.views.snapshot import Snapshot
 

@@ -10,7 +10,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.events import Ending
+from ledger.domain.events.jobs import Ending
 
 
 class Child(Struct, frozen=True, gc=False):

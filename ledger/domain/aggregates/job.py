@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.domain.aggregates.children import Children
-from ledger.domain.events import (
+from ledger.domain.events import Recorded
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
     Fingerprint,
@@ -28,7 +29,6 @@ from ledger.domain.events import (
     JobSucceeded,
     OperationName,
     ProgressUpdated,
-    Recorded,
     Resource,
 )
 

@@ -17,7 +17,8 @@ from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.events import Event, ResourceTagged, ResourceUntagged
+from ledger.domain.events import Event
+from ledger.domain.events.tags import ResourceTagged, ResourceUntagged
 
 
 class AttachedTo(Struct, frozen=True, gc=False):

@@ -7,9 +7,8 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.events import (
-    Recorded,
-    ResourceKind,
+from ledger.domain.events import Recorded
+from ledger.domain.events.tags import (
     ResourceTagged,
     ResourceUntagged,
     TagChanged,
@@ -17,6 +16,7 @@ from ledger.domain.events import (
     TagDeleted,
     TagEvent,
 )
+from ledger.domain.events.values import ResourceKind
 
 
 class Tag(Struct, frozen=True, gc=False):

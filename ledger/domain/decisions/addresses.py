@@ -6,10 +6,10 @@ There is no network and no DHCP server: an address is a record, as the host of a
 from collections.abc import Container
 from ipaddress import IPv4Address, IPv4Network
 
-from ledger.domain import errors
 from ledger.domain.aggregates.server import Server, gets_address
 from ledger.domain.context import Environment, State
-from ledger.domain.events import Address
+from ledger.domain.errors.servers import AddressInUse, NoAddressLeft
+from ledger.domain.events.servers import Address
 
 
 def start_addresses(server: Server, state: State, environment: Environment) -> tuple[Address, ...]:
@@ -19,7 +19,7 @@ def start_addresses(server: Server, state: State, environment: Environment) -> t
         for conf in (nic.ip_v4_conf, nic.ip_v6_conf):
             if conf is not None and conf.ip is not None:
                 if conf.ip in used:
-                    raise errors.AddressInUse(conf.ip)
+                    raise AddressInUse(conf.ip)
                 used.add(conf.ip)
     return _draw(server, used, (), environment)
 
@@ -73,7 +73,7 @@ class FreeAddresses:
             host = self._free_from(first)
             if host < hosts:
                 return self._ip(host)
-        raise errors.NoAddressLeft(str(self._network))
+        raise NoAddressLeft(str(self._network))
 
     def _free_from(self, host: int) -> int:
         """Return the first host from this one on that is free, or the end of the network."""

@@ -17,8 +17,8 @@ from ledger.domain.commands import (
     SetRetention,
 )
 from ledger.domain.context import Change, Discarded, Environment, Fact, State
-from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked, NotReleased
-from ledger.domain.events import (
+from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue, NotParked, NotReleased
+from ledger.domain.events.housekeeping import (
     POLICY_STREAM,
     DiscardedTree,
     JobsDiscarded,
@@ -28,11 +28,11 @@ from ledger.domain.events import (
     StreamParked,
     StreamReleased,
     compaction_stream,
-    job_stream,
     parking_stream,
     restoration_stream,
     sweep_stream,
 )
+from ledger.domain.events.jobs import job_stream
 
 KEEP_MOST = timedelta(days=36_525)
 

@@ -7,7 +7,6 @@ last child to end settles the parent, and so on upwards.
 
 from collections.abc import Iterator
 
-from ledger.domain import errors
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
     CancelJob,
@@ -22,10 +21,20 @@ from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.delete import remove_drive, remove_server
 from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.decisions.power import start_automatically
-from ledger.domain.events import (
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.jobs import (
+    JobHasChildren,
+    JobHasWorker,
+    JobNotFound,
+    JobOver,
+    ProgressWentBack,
+    StaleAttempt,
+    TooDeep,
+)
+from ledger.domain.events.drives import DriveReady, drive_stream
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
-    DriveReady,
     Ending,
     JobAttemptLost,
     JobAttemptStarted,
@@ -36,7 +45,6 @@ from ledger.domain.events import (
     OperationName,
     ProgressUpdated,
     Resource,
-    drive_stream,
     job_stream,
 )
 
@@ -65,7 +73,7 @@ def _check_nameable(resource: Resource, owner: str, state: State) -> None:
     else:
         own_server(state, resource.uuid, owner)
     if resource.role == "destination":
-        raise errors.AlreadyExists(resource.kind.removesuffix("s"), resource.uuid)
+        raise AlreadyExists(resource.kind.removesuffix("s"), resource.uuid)
 
 
 def begin_job(
@@ -83,9 +91,9 @@ def begin_job(
     if parent is not None:
         above = _running_job(state, parent, owner)
         if above.attempt:
-            raise errors.JobHasWorker(parent)
+            raise JobHasWorker(parent)
         if _depth(state, above) == DEPTH_LIMIT:
-            raise errors.TooDeep(parent, DEPTH_LIMIT)
+            raise TooDeep(parent, DEPTH_LIMIT)
         root, ordinal = above.root, len(above.children)
     created = JobCreated(operation, owner, resources, root, parent, ordinal, bytes_total)
     yield Fact(job_stream(uuid), created)
@@ -109,9 +117,9 @@ def start_attempt(
     """Begin the attempt after the last; two workers cannot begin the same one."""
     job = _running_job(state, command.job)
     if job.children:
-        raise errors.JobHasChildren(command.job)
+        raise JobHasChildren(command.job)
     if command.attempt != job.attempt + 1:
-        raise errors.StaleAttempt(command.job, command.attempt, job.attempt)
+        raise StaleAttempt(command.job, command.attempt, job.attempt)
     yield Fact(
         job_stream(job.uuid),
         JobAttemptStarted(command.attempt, command.worker, command.fingerprint),
@@ -131,7 +139,7 @@ def update_progress(
     """Record progress, which never goes down."""
     job = _reporting_job(state, command.job, command.attempt)
     if not job.progress <= command.progress <= 100:  # noqa: PLR2004 - per cent
-        raise errors.ProgressWentBack(command.job, job.progress, command.progress)
+        raise ProgressWentBack(command.job, job.progress, command.progress)
     report = ProgressUpdated(
         command.attempt,
         command.progress,
@@ -243,9 +251,9 @@ def _running_job(state: State, uuid: str, owner: str | None = None) -> Job:
     """Return the running job; where an owner is given, it must be theirs."""
     job = state.job(uuid)
     if job is None or owner not in (None, job.owner):
-        raise errors.JobNotFound(uuid)
+        raise JobNotFound(uuid)
     if job.state != "started":
-        raise errors.JobOver(uuid, job.state)
+        raise JobOver(uuid, job.state)
     return job
 
 
@@ -253,7 +261,7 @@ def _reporting_job(state: State, uuid: str, attempt: int) -> Job:
     """Return the running job that this attempt may report on."""
     job = _running_job(state, uuid)
     if job.children:
-        raise errors.JobHasChildren(uuid)
+        raise JobHasChildren(uuid)
     if attempt != job.attempt or attempt == 0:
-        raise errors.StaleAttempt(uuid, attempt, job.attempt)
+        raise StaleAttempt(uuid, attempt, job.attempt)
     return job

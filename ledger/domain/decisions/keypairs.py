@@ -4,18 +4,17 @@ from collections.abc import Container, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from ledger.domain import errors
 from ledger.domain.commands import CreateKeypairs, DeleteKeypair, EditKeypair
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.ownership import own_keypair
-from ledger.domain.events import (
+from ledger.domain.errors.keypairs import OtherPublicKey, UnknownKeypair
+from ledger.domain.events.keypairs import (
     KeypairChanged,
     KeypairCreated,
     KeypairDeleted,
-    ServerChanged,
     keypair_stream,
-    server_stream,
 )
+from ledger.domain.events.servers import ServerChanged, server_stream
 
 
 def create_keypairs(
@@ -31,7 +30,7 @@ def edit_keypair(command: EditKeypair, state: State, environment: Environment) -
     """Change what is given. Raise `KeypairNotFound`, `OtherPublicKey`."""
     keypair = own_keypair(state, command.keypair, command.owner)
     if command.public_key is not None and not _same_key(command.public_key, keypair.public_key):
-        raise errors.OtherPublicKey
+        raise OtherPublicKey
     name = keypair.name if command.name is None else command.name
     meta = keypair.meta if command.meta is None else command.meta
     if (name, meta) != (keypair.name, keypair.meta):
@@ -68,4 +67,4 @@ def check_pubkeys(
         if uuid not in had:
             keypair = state.keypair(uuid)
             if keypair is None or keypair.owner != owner:
-                raise errors.UnknownKeypair(uuid)
+                raise UnknownKeypair(uuid)

@@ -12,13 +12,8 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import Environment, PoolSpace, State
 from ledger.domain.decisions.room import with_room
-from ledger.domain.errors import (
-    NoPools,
-    PoolElsewhere,
-    PoolsFull,
-    Refusal,
-    UnknownStorageType,
-)
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.pools import NoPools, PoolElsewhere, PoolsFull, UnknownStorageType
 
 T = TypeVar("T")
 

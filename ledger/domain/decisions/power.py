@@ -6,7 +6,6 @@ that is shut down has no guest to ask, and stops at once.
 
 from collections.abc import Iterator
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower
@@ -14,7 +13,8 @@ from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.addresses import keep_addresses, start_addresses
 from ledger.domain.decisions.ownership import own_server
 from ledger.domain.decisions.placement import Crowded, hosts_to_avoid, place_server
-from ledger.domain.events import ServerPowerChanged, server_stream
+from ledger.domain.errors.servers import AddressInUse, NoAddressLeft, ServerRunning, ServerStopped
+from ledger.domain.events.servers import ServerPowerChanged, server_stream
 
 
 def change_power(command: ChangePower, state: State, environment: Environment) -> Iterator[Change]:
@@ -33,13 +33,13 @@ def _switch(
 ) -> ServerPowerChanged:
     if command.action == "start":
         if server.power == "running":
-            raise errors.ServerRunning(server.uuid)
+            raise ServerRunning(server.uuid)
         for drive in _drives(state, server):
             drive.check_complete()
         avoid = hosts_to_avoid(state, command.avoid, command.owner)
         return _start(server, state, environment, avoid)
     if server.power == "stopped":
-        raise errors.ServerStopped(server.uuid)
+        raise ServerStopped(server.uuid)
     if command.action == "restart":
         addresses = keep_addresses(server, state, environment)
         return ServerPowerChanged("restart", "running", server.host, addresses)
@@ -59,7 +59,7 @@ def start_automatically(uuid: str, state: State, environment: Environment) -> It
         return
     try:
         started = _start(server, state, environment)
-    except (errors.AddressInUse, errors.NoAddressLeft):
+    except (AddressInUse, NoAddressLeft):
         return
     yield Fact(server_stream(uuid), started)
 

@@ -30,7 +30,8 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import PoolSpace, State
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import PoolsFull, StoreFull
+from ledger.domain.errors.pools import PoolsFull
+from ledger.domain.errors.store import StoreFull
 
 _ALWAYS = (
     DeleteDrives,

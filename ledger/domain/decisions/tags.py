@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from ledger.domain import errors
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.commands import CreateTags, DeleteTag, EditTag
 from ledger.domain.context import Change, Environment, Fact, State
-from ledger.domain.events import (
-    ResourceKind,
+from ledger.domain.errors.tags import ResourceNotFound, TagNotFound, UnknownTag
+from ledger.domain.events.tags import (
     ResourceTagged,
     ResourceUntagged,
     TagChanged,
@@ -15,6 +14,7 @@ from ledger.domain.events import (
     TagDeleted,
     tag_stream,
 )
+from ledger.domain.events.values import ResourceKind
 
 
 def create_tags(command: CreateTags, state: State, environment: Environment) -> Iterator[Change]:
@@ -57,7 +57,7 @@ def set_tags(
     current = state.relations(uuid).tags
     for tag in dict.fromkeys(tags):
         if _own_tag(state, tag, owner) is None:
-            raise errors.UnknownTag(tag)
+            raise UnknownTag(tag)
         if tag not in current:
             yield Fact(tag_stream(tag), ResourceTagged(kind, uuid))
     for tag in sorted(current.difference(tags)):
@@ -67,7 +67,7 @@ def set_tags(
 def _tag_to_change(state: State, uuid: str, owner: str) -> Tag:
     tag = _own_tag(state, uuid, owner)
     if tag is None:
-        raise errors.TagNotFound(uuid)
+        raise TagNotFound(uuid)
     return tag
 
 
@@ -84,4 +84,4 @@ def _tag_resource(state: State, tag: str, uuid: str, owner: str) -> Fact:
     server = state.server(uuid)
     if server is not None and server.owner == owner:
         return Fact(tag_stream(tag), ResourceTagged("servers", uuid))
-    raise errors.ResourceNotFound(uuid)
+    raise ResourceNotFound(uuid)

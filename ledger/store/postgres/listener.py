@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import psycopg
 
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.postgres.cursor import PgConnection
 
 RECONNECT_S = 0.2

@@ -23,7 +23,7 @@ from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
 from ledger.codec import leaf_of
-from ledger.domain.errors import PauseLost, StoreBusy, StoreFailed, StoreFull
+from ledger.domain.errors.store import PauseLost, StoreBusy, StoreFailed, StoreFull
 from ledger.domain.stamps import microseconds
 from ledger.store.errors import LOST, store_errors
 from ledger.store.postgres import locks as pg_locks

@@ -37,7 +37,7 @@ from eventsourcing.sqlite import (
 
 from ledger.codec import leaf_of
 from ledger.domain.disk_space import DiskSpace, DiskState, longest_wal
-from ledger.domain.errors import (
+from ledger.domain.errors.store import (
     CommitFailed,
     StoreBusy,
     StoreFull,

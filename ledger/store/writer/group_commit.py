@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import (
+from ledger.domain.errors.store import (
     ConcurrentChange,
     NoStoreTime,
     StoreFailed,

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from ledger.domain.commands import Command
-from ledger.domain.errors import CommitPending, Expected, StoreUnreachable
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import CommitPending, StoreUnreachable
 from ledger.domain.idempotency import Claim
 from ledger.store.patience import ANSWER_S
 from ledger.store.seam import Cursor

@@ -7,17 +7,15 @@ from ledger.application import Ledger
 from ledger.archives import ArchivedJob, ArchivedTree
 from ledger.codec import decode
 from ledger.domain.aggregates.housekeeping import Sweep
-from ledger.domain.errors import UnknownEvent
-from ledger.domain.events import (
-    DiscardedTree,
+from ledger.domain.errors.store import UnknownEvent
+from ledger.domain.events.housekeeping import DiscardedTree, JobsDiscarded, sweep_stream
+from ledger.domain.events.jobs import (
     Ending,
     JobCancelled,
     JobCreated,
     JobFailed,
-    JobsDiscarded,
     JobSucceeded,
     job_stream,
-    sweep_stream,
 )
 from ledger.store.compaction import ends_of
 from ledger.store.seam import Cursor

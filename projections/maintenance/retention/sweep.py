@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from ledger.application import Ledger
 from ledger.domain.commands import DiscardJobs, ParkStream
-from ledger.domain.errors import Expected, UnreadableStream
-from ledger.domain.events import DiscardedTree
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import UnreadableStream
+from ledger.domain.events.housekeeping import DiscardedTree
 from ledger.domain.retention_policy import Plan
 from ledger.store.parameters import sliced
 from ledger.store.seam import Log, RowKey

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.relations import Relation, Relations, change_relations
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower, CloneServer, DeleteServers
 from ledger.domain.context import Fact
 from ledger.domain.decisions.addresses import FreeAddresses
+from ledger.domain.errors.servers import AddressInUse, NoAddressLeft
 from ledger.domain.event_rules import violation
-from ledger.domain.events import Address, IpConf, Nic, ServerPowerChanged
+from ledger.domain.events.servers import Address, IpConf, Nic, ServerPowerChanged
 from tests.support.deciding import Given, given
 from tests.support.world import ME, SOMEBODY_ELSE, Foreseen, server_created
 
@@ -90,7 +90,7 @@ def test_the_next_free_address_is_drawn() -> None:
     for _ in range(5):
         drawn += [free.draw("22:00:00:00:00:05")]
     assert drawn == [f"192.0.2.{host}" for host in (5, 6, 2, 3, 4)]
-    with pytest.raises(errors.NoAddressLeft, match=r"192\.0\.2\.0/29"):
+    with pytest.raises(NoAddressLeft, match=r"192\.0\.2\.0/29"):
         free.draw("22:00:00:00:00:05")
 
 
@@ -147,7 +147,7 @@ def test_no_two_running_servers_of_an_account_have_the_same(seed: int) -> None:
         action = "stop" if server in running else "start"
         outcome = world.when(ChangePower(ME, server, action))
         if outcome.refusal is not None:
-            assert isinstance(outcome.refusal, errors.NoAddressLeft)
+            assert isinstance(outcome.refusal, NoAddressLeft)
             assert len(running) == 13  # beside the network, its gateway and its broadcast
             continue
         world.world.settle(outcome.world)
@@ -234,14 +234,14 @@ def test_a_static_address_that_is_in_use_refuses_the_start(theirs: Nic, mine: Ni
     conf = mine.ip_v4_conf or mine.ip_v6_conf
     assert conf is not None
     assert conf.ip is not None
-    given(running).when(start()).then_refused(errors.AddressInUse, conf.ip, point="nics")
+    given(running).when(start()).then_refused(AddressInUse, conf.ip, point="nics")
     assert given(running, ChangePower(ME, "t", "stop")).when(start()).refusal is None
 
 
 def test_a_server_cannot_have_a_static_address_twice() -> None:
     both = (static("10.2.3.4"), static("10.2.3.4", "22:00:00:00:00:01"))
     given(server_created("s", nics=both)).when(start()).then_refused(
-        errors.AddressInUse, "10.2.3.4", point="nics"
+        AddressInUse, "10.2.3.4", point="nics"
     )
 
 
@@ -255,7 +255,7 @@ def test_two_servers_that_shared_a_static_address_before_go_on() -> None:
         ChangePower(ME, "t", "restart"),
         ChangePower(ME, "t", "stop"),
     )
-    given(one_stopped).when(start()).then_refused(errors.AddressInUse, point="nics")
+    given(one_stopped).when(start()).then_refused(AddressInUse, point="nics")
     assert given(one_stopped, ChangePower(ME, "u", "stop")).when(start()).refusal is None
 
 
@@ -266,7 +266,7 @@ def test_a_full_network_refuses_the_start() -> None:
         server_created("s", nics=(card(),)),
         start("t"),
         environment=narrow("192.0.2.0/30"),
-    ).when(start()).then_refused(errors.NoAddressLeft, "stop one of them", point="nics")
+    ).when(start()).then_refused(NoAddressLeft, "stop one of them", point="nics")
 
 
 def test_a_clone_has_no_address_before_it_is_started() -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.commands import (
     ChangePower,
     CloneServer,
@@ -18,14 +17,12 @@ from ledger.domain.commands import (
     ServerEdit,
 )
 from ledger.domain.context import Fact
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.keypairs import KeypairNotFound, OtherPublicKey, UnknownKeypair
 from ledger.domain.event_rules import violation
-from ledger.domain.events import (
-    KeypairChanged,
-    KeypairCreated,
-    KeypairDeleted,
-    ServerChanged,
-    TagDeleted,
-)
+from ledger.domain.events.keypairs import KeypairChanged, KeypairCreated, KeypairDeleted
+from ledger.domain.events.servers import ServerChanged
+from ledger.domain.events.tags import TagDeleted
 from tests.support.deciding import given
 from tests.support.world import ME, SOMEBODY_ELSE, machine, server_created
 
@@ -77,7 +74,7 @@ def test_an_edit_that_changes_nothing_records_nothing(key: str | None) -> None:
 def test_a_public_key_never_changes(key: str) -> None:
     """It would open servers to another."""
     given(KEPT).when(EditKeypair(ME, "k", "desk", key)).then_refused(
-        errors.OtherPublicKey, point="public_key"
+        OtherPublicKey, point="public_key"
     )
 
 
@@ -85,12 +82,10 @@ def test_a_public_key_never_changes(key: str) -> None:
 def test_only_own_keypairs_can_be_used(uuid: str) -> None:
     """What never was, belongs to another account, or is deleted, is not there."""
     world = given(KEPT, THEIRS, GONE, with_keys("k"))
-    world.when(EditKeypair(ME, uuid, "x")).then_refused(errors.KeypairNotFound, uuid)
-    world.when(DeleteKeypair(ME, uuid)).then_refused(errors.KeypairNotFound, uuid)
-    world.when(edit("k", uuid)).then_refused(errors.UnknownKeypair, uuid, point="pubkeys")
-    given(KEPT, THEIRS, GONE).when(create(uuid)).then_refused(
-        errors.UnknownKeypair, uuid, point="pubkeys"
-    )
+    world.when(EditKeypair(ME, uuid, "x")).then_refused(KeypairNotFound, uuid)
+    world.when(DeleteKeypair(ME, uuid)).then_refused(KeypairNotFound, uuid)
+    world.when(edit("k", uuid)).then_refused(UnknownKeypair, uuid, point="pubkeys")
+    given(KEPT, THEIRS, GONE).when(create(uuid)).then_refused(UnknownKeypair, uuid, point="pubkeys")
 
 
 def test_a_server_may_have_keypairs() -> None:
@@ -139,7 +134,7 @@ def test_a_keypair_that_was_taken_from_a_server_is_deleted_alone() -> None:
 
 
 def test_a_taken_uuid_is_refused() -> None:
-    given(KEPT).when(KEPT).then_refused(errors.AlreadyExists, "k")
+    given(KEPT).when(KEPT).then_refused(AlreadyExists, "k")
 
 
 def test_nothing_follows_a_deletion() -> None:

@@ -24,7 +24,7 @@ from ledger.domain.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.domain.errors import QuotaExceeded, TooManyUploads
+from ledger.domain.errors.quotas import QuotaExceeded, TooManyUploads
 from ledger.domain.quotas import Quotas
 from tests.support.deciding import Given, History, given
 from tests.support.world import (

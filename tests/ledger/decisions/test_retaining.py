@@ -18,8 +18,8 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import Discarded, Fact
-from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked, NotReleased
-from ledger.domain.events import (
+from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue, NotParked, NotReleased
+from ledger.domain.events.housekeeping import (
     ArchiveWritten,
     DiscardedTree,
     JobsDiscarded,

@@ -2,7 +2,6 @@
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.relations import changed_by, relations_of
 from ledger.domain.aggregates.tag import Tag, evolve
 from ledger.domain.commands import (
@@ -25,17 +24,19 @@ from ledger.domain.commands import (
     ServerEdit,
 )
 from ledger.domain.context import DropVncPassword, Fact
-from ledger.domain.events import (
-    DriveDeleted,
-    Recorded,
-    ResourceKind,
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.tags import ResourceNotFound, TagNotFound, UnknownTag
+from ledger.domain.events import Recorded
+from ledger.domain.events.drives import DriveDeleted
+from ledger.domain.events.servers import ServerDeleted
+from ledger.domain.events.tags import (
     ResourceTagged,
     ResourceUntagged,
-    ServerDeleted,
     TagChanged,
     TagCreated,
     TagDeleted,
 )
+from ledger.domain.events.values import ResourceKind
 from ledger.store.unit_of_work import NO_STREAM
 from tests.support.deciding import Outcome, given
 from tests.support.world import (
@@ -98,10 +99,10 @@ def test_only_own_drives_and_servers_can_be_tagged(uuid: str) -> None:
     """And then none of the tags is made or changed."""
     world = given(TAGGED, ready_drive("gone"), DeleteDrives(ME, ("gone",)))
     made = world.when(CreateTags(ME, (NewTag("v", "x"), NewTag("w", "x", {}, ("d", uuid)))))
-    made.then_refused(errors.ResourceNotFound, uuid, point="resources")
+    made.then_refused(ResourceNotFound, uuid, point="resources")
     assert made.world.cached_stream("tag-v") == NO_STREAM
     world.when(EditTag(ME, "t", "new name", resources=(uuid,))).then_refused(
-        errors.ResourceNotFound, uuid, point="resources"
+        ResourceNotFound, uuid, point="resources"
     )
 
 
@@ -109,7 +110,7 @@ def test_a_tag_cannot_be_made_twice() -> None:
     """A uuid that is taken, be it by a deleted tag, is refused; a name is not."""
     world = given(TAGGED, DeleteTag(ME, "u"))
     for uuid in ("t", "u"):
-        world.when(CreateTags(ME, (NewTag(uuid, "x"),))).then_refused(errors.AlreadyExists, uuid)
+        world.when(CreateTags(ME, (NewTag(uuid, "x"),))).then_refused(AlreadyExists, uuid)
 
 
 EDITS: list[tuple[EditTag, tuple[Fact, ...]]] = [
@@ -156,7 +157,7 @@ def test_only_own_tags_are_found(uuid: str) -> None:
     """What never was, another's and a deleted one alike; `tags` is at fault where it names it."""
     world = given(TAGGED, CreateTags(ME, (NewTag("gone", "x"),)), DeleteTag(ME, "gone"))
     for command in (EditTag(ME, uuid, "x"), DeleteTag(ME, uuid)):
-        world.when(command).then_refused(errors.TagNotFound, uuid)
+        world.when(command).then_refused(TagNotFound, uuid)
     for naming in (
         tag_drive("t", uuid),
         tag_server(uuid),
@@ -166,7 +167,7 @@ def test_only_own_tags_are_found(uuid: str) -> None:
         CloneServer(ME, "s", "new", "j", tags=("t", uuid)),
         ResizeDrive(ME, "d", 2 * GIB, tags=("t", uuid)),
     ):
-        world.when(naming).then_refused(errors.UnknownTag, uuid, point="tags")
+        world.when(naming).then_refused(UnknownTag, uuid, point="tags")
 
 
 def test_what_is_made_with_tags_has_them_at_once() -> None:
@@ -211,7 +212,7 @@ def test_giving_the_same_tags_again_changes_nothing(command: Command) -> None:
 def test_a_refused_tag_refuses_the_whole_edit() -> None:
     """Not even the name changes."""
     outcome = given(TAGGED).when(EditDrive(ME, "d", name="x", tags=("u", "nothing")))
-    outcome.then_refused(errors.UnknownTag, point="tags")
+    outcome.then_refused(UnknownTag, point="tags")
     drive = outcome.world.drive("d")
     assert drive is not None
     assert drive.definition == disk()

@@ -20,15 +20,10 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
-from ledger.domain.events import (
-    DriveDeleted,
-    DriveReady,
-    Event,
-    JobCreated,
-    Recorded,
-    Resource,
-    ServerCreated,
-)
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveDeleted, DriveReady
+from ledger.domain.events.jobs import JobCreated, Resource
+from ledger.domain.events.servers import ServerCreated
 from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
 from ledger.store.compaction import delete_events, ends_of
 from ledger.store.seam import (

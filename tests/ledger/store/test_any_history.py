@@ -15,7 +15,8 @@ import pytest
 from ledger.domain import commands as c
 from ledger.domain.aggregates.job import Job
 from ledger.domain.errors import Refusal
-from ledger.domain.events import IpConf, Nic, job_stream
+from ledger.domain.events.jobs import job_stream
+from ledger.domain.events.servers import IpConf, Nic
 from ledger.domain.quotas import Quotas
 from ledger.store.seam import Cursor
 from ledger.store.state_cache import StateCache
