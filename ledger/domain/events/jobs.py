@@ -1,7 +1,17 @@
 """What happens to a job."""
 
+from datetime import datetime
 from typing import Literal
 
+from ledger.domain.events.producers import (
+    CancelReason,
+    Exit,
+    FailureReason,
+    Holder,
+    ProducerEvent,
+    ProgressReported,
+    Text,
+)
 from ledger.domain.events.values import Closed, ResourceKind
 
 OperationName = str
@@ -54,18 +64,26 @@ class ChildAttached(Closed, frozen=True):
     child: str
 
 
-class JobAttemptStarted(Closed, frozen=True):
-    """A worker took the job up; reports of earlier attempts are refused from then on."""
+class JobAttemptStarted(Closed, frozen=True, omit_defaults=True):
+    """Somebody took the job up; reports of earlier attempts are refused from then on.
+
+    Either a worker of ours, or the `holder` of a producer's job.
+    """
 
     attempt: int
-    worker: str
+    worker: str | None = None
     fingerprint: Fingerprint | None = None
+    holder: Holder | None = None
 
 
-class JobAttemptLost(Closed, frozen=True):
-    """The worker of this attempt is presumed dead. Another worker takes the job up."""
+class JobAttemptLost(Closed, frozen=True, omit_defaults=True):
+    """Whoever makes this attempt has fallen silent. Another worker takes a job of ours up.
+
+    A producer may return; `last` is the last that it has reported.
+    """
 
     attempt: int
+    last: ProgressReported | None = None
 
 
 class ProgressUpdated(Closed, frozen=True):
@@ -88,16 +106,40 @@ class ChildEnded(Closed, frozen=True):
     how: Ending
 
 
-class JobSucceeded(Closed, frozen=True):
-    pass
+class JobSucceeded(Closed, frozen=True, omit_defaults=True):
+    """The job has done all that it had to.
+
+    Only a producer's says when, and with what result; with `cancels_children`, what still runs
+    below it is asked to stop.
+    """
+
+    happened_at: datetime | None = None
+    exit: Exit | None = None
+    result: Text | None = None
+    cancels_children: bool = False
 
 
-class JobFailed(Closed, frozen=True):
-    error: str
+class JobFailed(Closed, frozen=True, omit_defaults=True):
+    """The job failed. `error` is in our words, `said` in a producer's; `error_type` is a name."""
+
+    error: str | None = None
+    reason: FailureReason | None = None
+    happened_at: datetime | None = None
+    error_type: str | None = None
+    said: Text | None = None
+    exit: Exit | None = None
+    result: Text | None = None
+    retryable: bool | None = None
 
 
-class JobCancelled(Closed, frozen=True):
-    """The owner no longer wanted the job."""
+class JobCancelled(Closed, frozen=True, omit_defaults=True):
+    """The job's owner no longer wanted it; only a producer's says why it ended so, and when."""
+
+    reason: CancelReason | None = None
+    happened_at: datetime | None = None
+    said: Text | None = None
+    exit: Exit | None = None
+    result: Text | None = None
 
 
 JobEvent = (
@@ -110,6 +152,7 @@ JobEvent = (
     | JobSucceeded
     | JobFailed
     | JobCancelled
+    | ProducerEvent
 )
 
 
