@@ -123,6 +123,6 @@ def _lines(event: Event, category: str, uuid: str) -> Iterator[Line]:
         case (
             DriveImageFailed(error=error) | DriveResizeFailed(error=error) | JobFailed(error=error)
         ):
-            yield Line(_ACTIONS[type(event)], category, uuid, error)
+            yield Line(_ACTIONS[type(event)], category, uuid, error or "")
         case _:
             yield Line(_ACTIONS[type(event)], category, uuid)

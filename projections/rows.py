@@ -80,6 +80,7 @@ def job_row(job: Job) -> JobRow:
         bytes_before=attempt.bytes_before if attempt else 0,
         copied=_time(attempt.copied if attempt else None),
         reported=_time(attempt.reported if attempt else None),
+        source=None if job.produced is None else job.produced.registered.source,
     )
 
 

@@ -15,6 +15,7 @@ from ledger.domain.events.housekeeping import ArchiveWritten, DiscardedTree
 from ledger.domain.events.jobs import Fingerprint, OperationName, Resource
 from ledger.domain.events.profiles import CloneNaming
 from ledger.domain.events.servers import Mount, Nic, PowerAction, Scalar, ServerDefinition
+from ledger.domain.producers.commands import ProducerCommand
 
 Recurse = Literal["none", "disks", "cdroms", "all_drives"]
 
@@ -451,4 +452,5 @@ Command = (
     | RecordRestore
     | ParkStream
     | ReleaseStream
+    | ProducerCommand
 )

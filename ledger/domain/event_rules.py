@@ -9,7 +9,7 @@ from typing import assert_never
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
-from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.job import ENDINGS, Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
@@ -37,7 +37,6 @@ from ledger.domain.events.housekeeping import (
 from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
-    Ending,
     JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
@@ -47,6 +46,7 @@ from ledger.domain.events.jobs import (
     ProgressUpdated,
 )
 from ledger.domain.events.keypairs import KeypairChanged, KeypairCreated, KeypairDeleted
+from ledger.domain.events.producers import JobRegistered
 from ledger.domain.events.profiles import ProfileChanged
 from ledger.domain.events.servers import (
     ServerChanged,
@@ -61,6 +61,7 @@ from ledger.domain.events.tags import (
     TagCreated,
     TagDeleted,
 )
+from ledger.domain.producers import rules as producers
 
 _FIRST = {
     "job": JobCreated,
@@ -78,11 +79,6 @@ _ONLY = {
     "parking": StreamParked | StreamReleased,
 }
 """Streams that no particular event begins: any of their own events may be the first."""
-_ENDS: dict[Ending, type[Event]] = {
-    "success": JobSucceeded,
-    "failed": JobFailed,
-    "cancelled": JobCancelled,
-}
 FULL = 100
 TREES_MOST = 200
 """Trees that one event can discard."""
@@ -151,6 +147,8 @@ def _sweep_violation(state: Aggregate | None, event: JobsDiscarded) -> str | Non
 
 
 def _job_violation(job: Job, event: Event) -> str | None:
+    if job.produced is not None:
+        return producers.violation(job, job.produced, event)
     if job.state != "started":
         return f"the job had ended: {job.state}"
     match event:
@@ -160,6 +158,9 @@ def _job_violation(job: Job, event: Event) -> str | None:
             return _attempt_violation(job, event)
         case JobSucceeded() | JobFailed() | JobCancelled():
             return _end_violation(job, event)
+        case JobRegistered():
+            untouched = not (job.attempt or job.children or job.resources)
+            return None if untouched else "the job was begun before it was registered"
         case _:
             return f"a job has no {type(event).__name__}"
 
@@ -197,7 +198,7 @@ def _end_violation(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> 
     if job.children.running:
         return "a child was still running"
     due = job.children.outcome
-    if due is not None and not isinstance(event, _ENDS[due]):
+    if due is not None and ENDINGS[type(event)] != due:
         return "its children ended otherwise"
     if isinstance(event, JobFailed) and not job.children and not job.attempt:
         return "no attempt had started"

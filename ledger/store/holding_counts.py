@@ -15,6 +15,7 @@ from ledger.domain.events.drives import DriveCreated, DriveDeleted, DriveReady
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded
 from ledger.domain.events.keypairs import KeypairCreated, KeypairDeleted
+from ledger.domain.events.producers import JobSkipped
 from ledger.domain.events.servers import ServerCreated, ServerDeleted
 from ledger.domain.events.tags import TagCreated, TagDeleted
 from ledger.domain.quotas import Holding, Kind
@@ -41,6 +42,7 @@ _GONE: Mapping[type[Event], tuple[Kind, ...]] = {
     KeypairDeleted: ("keypairs",),
     JobSucceeded: ("jobs-running",),
     JobFailed: ("jobs-running",),
+    JobSkipped: ("jobs-running",),
     JobCancelled: ("jobs-running",),
     JobsDiscarded: ("jobs-kept",),
 }

@@ -25,6 +25,7 @@ from ledger.domain.events.housekeeping import (
 )
 from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
 from ledger.domain.events.keypairs import KeypairDeleted
+from ledger.domain.events.producers import JobSkipped
 from ledger.domain.events.servers import ServerDeleted
 from ledger.domain.events.tags import TagDeleted
 from ledger.store.seam import LoggedEvent
@@ -81,7 +82,7 @@ class Discards:
                 self._running[root] += 1
                 for resource in resources:
                     self._named_by.setdefault(resource.uuid, set()).add(event.stream)
-            case JobSucceeded() | JobFailed() | JobCancelled():
+            case JobSucceeded() | JobSkipped() | JobFailed() | JobCancelled():
                 self._end(event)
             case DriveDeleted() | ServerDeleted() | TagDeleted() | KeypairDeleted():
                 self._departed[event.stream] = _Departed(recorded.recorded_at, event.position)

@@ -55,7 +55,7 @@ class JobTrees:
                 continue
             if job.parent is not None and not self._is_listed(job):
                 return divergence_at(stream.last, f"parent {job.parent} does not list it so")
-            if job.state == "started" and job.children.outcome is not None:
+            if job.state == "started" and _should_have_ended(job):
                 return divergence_at(stream.last, "all its children have ended, but not the job")
         return None
 
@@ -63,4 +63,18 @@ class JobTrees:
         """Return whether its parent lists the job, with its end if it has ended."""
         parent = self.job(job.parent or "")
         child = None if parent is None else parent.children.get(job.uuid)
-        return child is not None and (child.ended or "started") == job.state
+        if parent is None or child is None:
+            return False
+        if parent.produced is not None and child.ended is None:
+            # A job that ends by itself is not told, nor is a group that was given up before.
+            return (
+                job.state == "started" or not parent.produced.is_group or parent.state != "started"
+            )
+        return (child.ended or "started") == job.state
+
+
+def _should_have_ended(job: Job) -> bool:
+    """Return whether all sub-jobs have ended, and the job ends with them."""
+    if job.produced is None:
+        return job.children.outcome is not None
+    return job.produced.sealed and not job.children.running

@@ -10,9 +10,10 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.events import Event
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.domain.events.jobs import ChildAttached, ChildEnded, JobAttemptStarted, ProgressUpdated
+from ledger.domain.events.producers import ProgressReported
 from ledger.store.seam import Commit
 
-_PROGRESS = (JobAttemptStarted, ProgressUpdated)
+_PROGRESS = (JobAttemptStarted, ProgressUpdated, ProgressReported)
 _FROM_BELOW = (ChildAttached, ChildEnded)
 
 
@@ -87,7 +88,7 @@ class Changes:
         self.jobs[job.uuid] = JobChange(
             owner=job.owner,
             parent=job.parent,
-            leaf=job.attempt > 0,
+            leaf=job.attempt > 0 and job.produced is None,
             own=own or (before is not None and before.own),
             progress_only=progress_only and (before is None or before.progress_only),
         )

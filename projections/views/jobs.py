@@ -121,7 +121,8 @@ class Jobs(Reader):
     def running_leaves(self) -> list[str]:
         """Return the jobs of all accounts that a worker should be running, oldest first."""
         rows = self._all(
-            f"SELECT uuid FROM jobs_g{self._g} AS job WHERE state = 'started' AND NOT EXISTS"
+            f"SELECT uuid FROM jobs_g{self._g} AS job WHERE state = 'started'"
+            " AND source IS NULL AND NOT EXISTS"
             f" (SELECT 1 FROM jobs_g{self._g} AS child WHERE child.root = job.root"
             "  AND child.parent = job.uuid) ORDER BY created, uuid",
         )
@@ -288,7 +289,7 @@ def lost_jobs(cursor: Cursor, limit: int) -> list[str]:
     """Return running jobs whose worker is presumed dead, longest silent first."""
     cursor.execute(
         f"SELECT uuid FROM jobs_g{live_generation(cursor)} WHERE state = 'started'"
-        " AND worker_lost = 1 ORDER BY last_modified, uuid LIMIT ?",
+        " AND worker_lost = 1 AND source IS NULL ORDER BY last_modified, uuid LIMIT ?",
         (limit,),
     )
     return [uuid for (uuid,) in cursor.fetchall()]
@@ -302,7 +303,7 @@ def _running_leaves(generation: int) -> str:
         f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
         " ON destination.job = job.uuid AND destination.role = 'destination'"
         f" LEFT JOIN drives_g{generation} drive ON drive.uuid = destination.resource"
-        " WHERE job.state = 'started'"
+        " WHERE job.state = 'started' AND job.source IS NULL"
         f" AND NOT EXISTS (SELECT 1 FROM {jobs} child WHERE child.root = job.root"
         " AND child.parent = job.uuid)"
     )

@@ -16,6 +16,7 @@ from ledger.domain.events import (
     housekeeping,
     jobs,
     keypairs,
+    producers,
     profiles,
     servers,
     tags,
@@ -61,6 +62,8 @@ DEFINITION = drives.DriveDefinition(
     ("ssd", "sata"),
     allow_multimount=True,
 )
+WORDS = producers.Text(5, "3a" * 32)
+LIMITS = producers.Limits(90, 21600, 604800, 604800)
 MACHINE = servers.ServerDefinition(
     "server",
     2000,
@@ -152,6 +155,117 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
     "job-succeeded/1": [_recorded(jobs.JobSucceeded(), _at(6))],
     "job-failed/1": [_recorded(jobs.JobFailed('it said "no"\n'), _at(7))],
     "job-cancelled/1": [_recorded(jobs.JobCancelled(), _at(7))],
+    "job-attempt-started/2": [
+        _recorded(jobs.JobAttemptStarted(1, "worker:a"), _at(3)),
+        _recorded(
+            jobs.JobAttemptStarted(2, "worker:b", jobs.Fingerprint(4096, 1767323045678901234, 77)),
+            _at(3),
+        ),
+        _recorded(
+            jobs.JobAttemptStarted(3, holder=producers.Holder("5f" * 32, "token-1", "nas", 4711)),
+            _at(3),
+        ),
+    ],
+    "job-attempt-lost/2": [
+        _recorded(jobs.JobAttemptLost(2), _at(3, 5)),
+        _recorded(jobs.JobAttemptLost(2, producers.ProgressReported(2, _at(3), 7)), _at(3, 5)),
+    ],
+    "job-succeeded/2": [
+        _recorded(jobs.JobSucceeded(), _at(6)),
+        _recorded(
+            jobs.JobSucceeded(_at(5), producers.Exit(0), WORDS, cancels_children=True), _at(6)
+        ),
+    ],
+    "job-failed/2": [
+        _recorded(jobs.JobFailed('it said "no"\n'), _at(7)),
+        _recorded(
+            jobs.JobFailed(
+                reason="signal",
+                happened_at=_at(6),
+                error_type="OSError",
+                said=WORDS,
+                exit=producers.Exit(signal="KILL"),
+                result=WORDS,
+                retryable=True,
+            ),
+            _at(7),
+        ),
+    ],
+    "job-cancelled/2": [
+        _recorded(jobs.JobCancelled(), _at(7)),
+        _recorded(
+            jobs.JobCancelled("interrupted", _at(6), WORDS, producers.Exit(130), WORDS), _at(7)
+        ),
+    ],
+    "job-registered/1": [
+        _recorded(producers.JobRegistered("//cron", LIMITS, _at(7)), _at(7)),
+        _recorded(
+            producers.JobRegistered(
+                source="//nas/cron",
+                limits=producers.Limits(None, 86400, 604800, 604800),
+                happened_at=_at(7),
+                ends="children",
+                external_id="photos@2026-11-29",
+                series="nas/photos",
+                title=WORDS,
+                labels={"example.test/env": "home"},
+                subjects=(producers.Subject("file://nas/srv", "input"),),
+                links=(producers.Link("runbook", "https://wiki.example.test/"),),
+                cancellable=False,
+                on_deadline="cancel",
+                expect_children=12,
+                tolerate=("failed", "missing"),
+                token="token-1",
+                trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                rerun_of="job-0",
+                was_below="job-2",
+                chosen=True,
+            ),
+            _at(7),
+        ),
+    ],
+    "progress-reported/1": [
+        _recorded(producers.ProgressReported(1, _at(7)), _at(7)),
+        _recorded(
+            producers.ProgressReported(
+                attempt=2,
+                happened_at=_at(7),
+                done=734003200,
+                total=1610612736,
+                unit="byte",
+                total_is="estimate",
+                percent=45,
+                items=producers.Items(5120, 3, 11, 9000),
+                phase=producers.Phase("transfer", 2, 3),
+                message=WORDS,
+                seq=118,
+            ),
+            _at(7),
+        ),
+    ],
+    "job-attempt-returned/1": [_recorded(producers.JobAttemptReturned(2), _at(7))],
+    "job-attempt-failed/1": [
+        _recorded(
+            producers.JobAttemptFailed(2, _at(7), _at(9), "OSError", WORDS, producers.Exit(75)),
+            _at(7),
+        )
+    ],
+    "job-sealed/1": [_recorded(producers.JobSealed(), _at(7))],
+    "job-cancel-requested/1": [
+        _recorded(producers.JobCancelRequested(60, note=WORDS), _at(7)),
+        _recorded(producers.JobCancelRequested(0, cascade=False), _at(7)),
+    ],
+    "job-cancel-seen/1": [_recorded(producers.JobCancelSeen(2), _at(7))],
+    "job-skipped/1": [_recorded(producers.JobSkipped(_at(7), WORDS), _at(7))],
+    "late-report-recorded/1": [
+        _recorded(producers.LateReportRecorded(1, "succeeded", _at(7)), _at(7)),
+        _recorded(
+            producers.LateReportRecorded(
+                1, "failed", _at(7), "OSError", WORDS, producers.Exit(1), WORDS
+            ),
+            _at(7),
+        ),
+    ],
     "drive-created/1": [
         _recorded(drives.DriveCreated("account-1", DEFINITION, "pool-1", "upload"), _at(8)),
     ],
@@ -232,7 +346,17 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
 """What the lines of the golden file mean, in order, by topic."""
 
 SUPERSEDED = frozenset(
-    {"job-created/1", "progress-updated/1", "server-changed/1", "server-power-changed/1"}
+    {
+        "job-created/1",
+        "job-attempt-started/1",
+        "job-attempt-lost/1",
+        "progress-updated/1",
+        "job-succeeded/1",
+        "job-failed/1",
+        "job-cancelled/1",
+        "server-changed/1",
+        "server-power-changed/1",
+    }
 )
 """Topics that are read by an upcast and written no more."""
 

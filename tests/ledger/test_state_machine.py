@@ -31,8 +31,20 @@ from ledger.domain.events.jobs import (
     JobSucceeded,
     ProgressUpdated,
 )
+from ledger.domain.events.producers import (
+    JobAttemptFailed,
+    JobAttemptReturned,
+    JobCancelRequested,
+    JobCancelSeen,
+    JobRegistered,
+    JobSealed,
+    JobSkipped,
+    LateReportRecorded,
+    ProgressReported,
+)
+from ledger.domain.producers.limits import limits
 from tests.support.deciding import given
-from tests.support.world import ME
+from tests.support.world import ME, START
 
 NEW = CreateJob(ME, "j", "x")
 BEGUN = (NEW, StartAttempt("j", 1, "w"))
@@ -93,6 +105,15 @@ LEAF_EVENTS: dict[str, JobEvent] = {
     "JobSucceeded": JobSucceeded(),
     "JobFailed": JobFailed("no"),
     "JobCancelled": JobCancelled(),
+    "JobRegistered": JobRegistered("//nas", limits(), START),
+    "ProgressReported": ProgressReported(1, START),
+    "JobAttemptReturned": JobAttemptReturned(1),
+    "JobAttemptFailed": JobAttemptFailed(1, START),
+    "JobSealed": JobSealed(),
+    "JobCancelRequested": JobCancelRequested(60),
+    "JobCancelSeen": JobCancelSeen(1),
+    "JobSkipped": JobSkipped(START),
+    "LateReportRecorded": LateReportRecorded(1, "succeeded", START),
 }
 
 
@@ -107,6 +128,7 @@ LEGAL = {
     ("new", "JobAttemptStarted"),
     ("new", "JobSucceeded"),  # the clone of a server without disks
     ("new", "JobCancelled"),
+    ("new", "JobRegistered"),
     ("begun", "JobAttemptStarted"),
     ("begun", "JobAttemptLost"),
     ("begun", "ProgressUpdated"),

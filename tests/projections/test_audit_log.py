@@ -27,10 +27,12 @@ from ledger.domain.events import (
     housekeeping,
     jobs,
     keypairs,
+    producers,
     profiles,
     servers,
     tags,
 )
+from ledger.domain.producers.limits import limits
 from ledger.store.parameters import timestamp
 from ledger.store.writer import Caller
 from projections.audit_log import LOGGED_EVENTS, Line, entries
@@ -65,6 +67,15 @@ TOLD: list[tuple[str, Event, list[Line]]] = [
     ("job-j", jobs.JobSucceeded(), []),
     ("job-j", jobs.JobFailed("on fire"), [Line("fail", "Jobs", "j", "on fire")]),
     ("job-j", jobs.JobCancelled(), [Line("cancel", "Jobs", "j")]),
+    ("job-j", producers.JobRegistered("//nas", limits(), START), []),
+    ("job-j", producers.ProgressReported(1, START), []),
+    ("job-j", producers.JobAttemptReturned(1), []),
+    ("job-j", producers.JobAttemptFailed(1, START), []),
+    ("job-j", producers.JobSealed(), []),
+    ("job-j", producers.JobCancelRequested(60), []),
+    ("job-j", producers.JobCancelSeen(1), []),
+    ("job-j", producers.JobSkipped(START), []),
+    ("job-j", producers.LateReportRecorded(1, "succeeded", START), []),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "blank"), [Line("create", "Drives", "d")]),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "upload"), [Line("create", "Drives", "d")]),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "chunked"), [Line("create", "Drives", "d")]),

@@ -15,8 +15,10 @@ from typing import Literal, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger.domain.aggregates import produced
 from ledger.domain.aggregates.children import Children
-from ledger.domain.events import Recorded
+from ledger.domain.aggregates.produced import Produced
+from ledger.domain.events import Event, Recorded
 from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
@@ -33,11 +35,23 @@ from ledger.domain.events.jobs import (
     ProgressUpdated,
     Resource,
 )
+from ledger.domain.events.producers import (
+    JobAttemptFailed,
+    JobAttemptReturned,
+    JobCancelRequested,
+    JobCancelSeen,
+    JobRegistered,
+    JobSealed,
+    JobSkipped,
+    LateReportRecorded,
+    ProgressReported,
+)
 
 JobState = Literal["started", "success", "failed", "cancelled"]
 
-ENDINGS: Mapping[type[JobEvent], Ending] = {
+ENDINGS: Mapping[type[Event], Ending] = {
     JobSucceeded: "success",
+    JobSkipped: "success",
     JobFailed: "failed",
     JobCancelled: "cancelled",
 }
@@ -63,7 +77,8 @@ class Job(Struct, frozen=True, gc=False):
     `weight` is how many bytes it has to copy, if that was stated when it was created; `bytes_total`
     may also come from its first report. `bytes_verified` is None if copies are not verified.
     `lost`: the worker of its last attempt is presumed dead. `fingerprint` is that of the source at
-    the first attempt: what has been copied is from that image.
+    the first attempt: what has been copied is from that image. `produced` is what is known besides
+    of a producer's job.
     """
 
     uuid: str
@@ -89,6 +104,7 @@ class Job(Struct, frozen=True, gc=False):
     fingerprint: Fingerprint | None = None
     error: str | None = None
     children: Children = Children()
+    produced: Produced | None = None
 
     def destination(self, kind: str) -> str | None:
         """Return the uuid of the drive or server of this kind that the job makes, if any."""
@@ -104,6 +120,14 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
     if job is None:
         assert isinstance(event, JobCreated), f"a job's stream begins with {event}"
         return _begin(uuid, event, at)
+    after = _after(job, uuid, event, at)
+    if job.produced is None:
+        return after
+    return replace(after, produced=produced.evolve(job.produced, recorded))
+
+
+def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
+    """Return what is known of every job after one more event of its stream."""
     match event:
         case ProgressUpdated():
             return _report(job, event, at)
@@ -114,6 +138,7 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 job,
                 last_modified=at,
                 attempt=event.attempt,
+                progress=job.progress if job.produced is None else 0,
                 current=Attempt(at, job.bytes_done, None, at),
                 bytes_verified=None,
                 lost=False,
@@ -121,10 +146,14 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
             )
         case JobAttemptLost():
             return replace(job, last_modified=at, lost=True)
+        case JobAttemptReturned() | JobAttemptFailed():
+            return replace(job, last_modified=at, lost=False)
+        case ProgressReported(percent=percent):
+            return replace(job, last_modified=at, progress=max(job.progress, percent or 0))
         case ChildEnded():
             children = job.children.end(event.child, event.how)
             return replace(job, last_modified=at, children=children)
-        case JobSucceeded():
+        case JobSucceeded() | JobSkipped():
             return replace(
                 job,
                 last_modified=at,
@@ -138,10 +167,19 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
             )
         case JobFailed():
             return replace(
-                job, last_modified=at, ended=at, state="failed", lost=False, error=event.error
+                job,
+                last_modified=at,
+                ended=at,
+                state="failed",
+                lost=False,
+                error=event.error or event.error_type,
             )
         case JobCancelled():
             return replace(job, last_modified=at, ended=at, state="cancelled", lost=False)
+        case JobRegistered():
+            return replace(job, last_modified=at, produced=produced.register(event))
+        case JobSealed() | JobCancelRequested() | JobCancelSeen() | LateReportRecorded():
+            return replace(job, last_modified=at)
         case JobCreated():
             raise AssertionError(f"job {uuid} created twice")
         case _:

@@ -1,7 +1,6 @@
 """What is known of a producer's job besides what is known of every job."""
 
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,37 +28,36 @@ from ledger.domain.events.producers import (
     ProgressReported,
 )
 
-Phase = Literal["queued", "running", "over"]
-"""Whether somebody works on the job; a group runs until it is over."""
-
 
 class CancelRequest(Struct, frozen=True, gc=False):
-    """Who asked the job to stop, and when; `seen` is when its producer said that it knew."""
+    """Who asked the job to stop, and when; with `cascade`, the jobs below it too."""
 
     at: datetime
     by: str
     grace_s: int
     cascade: bool
-    seen: datetime | None = None
 
 
 class Produced(Struct, frozen=True, gc=False):
     """A producer's job.
 
-    `holder` makes the current attempt, or made the last. `retry_at` is when a job in the queue may
-    be taken up again. `losses` counts the attempts lost, `returns` those that came back. `shown` is
-    what the attempt has shown in per cent, `reported` its last report that became an event, and
+    `queued`: nobody works on it, yet or until a retry; a group is never in the queue. `holder`
+    makes the current attempt, or made the last. `retry_at` is when a job in the queue may be taken
+    up again. `losses` counts the attempts lost, `returns` those that came back. `cancel_seen` is
+    when the producer said that it knew of a request, to this job or to one above. `shown` is what
+    the attempt has shown in per cent, `reported` its last report that became an event, and
     `reports` how many did. `late` is how a job that had been given up really ended.
     """
 
     registered: JobRegistered
-    phase: Phase
+    queued: bool
     holder: Holder | None = None
     retry_at: datetime | None = None
     losses: int = 0
     returns: int = 0
     sealed: bool = False
     cancel: CancelRequest | None = None
+    cancel_seen: datetime | None = None
     shown: int | None = None
     reported: ProgressReported | None = None
     reports: int = 0
@@ -81,7 +79,7 @@ class Produced(Struct, frozen=True, gc=False):
 
 
 def register(event: JobRegistered) -> Produced:
-    return Produced(event, "running" if event.ends == "children" else "queued")
+    return Produced(event, queued=event.ends == "self")
 
 
 def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
@@ -91,7 +89,7 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
         case JobAttemptStarted():
             return replace(
                 produced,
-                phase="running",
+                queued=False,
                 holder=event.holder,
                 retry_at=None,
                 shown=None,
@@ -104,17 +102,16 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
         case JobAttemptReturned():
             return replace(produced, returns=produced.returns + 1)
         case JobAttemptFailed(retry_at=retry_at):
-            return replace(produced, phase="queued", retry_at=retry_at)
+            return replace(produced, queued=True, retry_at=retry_at)
         case ProgressReported():
             return replace(_report(produced, event), reports=produced.reports + 1)
         case JobSealed():
             return replace(produced, sealed=True)
         case JobCancelRequested():
-            cancel = CancelRequest(at, recorded.actor, event.grace_s, event.cascade)
-            return replace(produced, cancel=cancel)
+            asked = CancelRequest(at, recorded.actor, event.grace_s, event.cascade)
+            return replace(produced, cancel=asked)
         case JobCancelSeen():
-            cancel = produced.cancel and replace(produced.cancel, seen=at)
-            return replace(produced, cancel=cancel)
+            return replace(produced, cancel_seen=at)
         case JobSucceeded():
             ended = _end(produced, "succeeded")
             return replace(ended, cancels_children=event.cancels_children)
@@ -135,4 +132,4 @@ def _report(produced: Produced, report: ProgressReported) -> Produced:
 
 
 def _end(produced: Produced, outcome: Outcome, reason: str | None = None) -> Produced:
-    return replace(produced, phase="over", outcome=outcome, reason=reason)
+    return replace(produced, queued=False, outcome=outcome, reason=reason)

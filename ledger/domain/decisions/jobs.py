@@ -92,7 +92,7 @@ def begin_job(
         above = _running_job(state, parent, owner)
         if above.attempt:
             raise JobHasWorker(parent)
-        if _depth(state, above) == DEPTH_LIMIT:
+        if depth(state, above) == DEPTH_LIMIT:
             raise TooDeep(parent, DEPTH_LIMIT)
         root, ordinal = above.root, len(above.children)
     created = JobCreated(operation, owner, resources, root, parent, ordinal, bytes_total)
@@ -101,7 +101,7 @@ def begin_job(
         yield Fact(job_stream(parent), ChildAttached(uuid))
 
 
-def _depth(state: State, job: Job) -> int:
+def depth(state: State, job: Job) -> int:
     """Return how many levels the tree has from its root down to this job."""
     depth = 1
     above: Job | None = job
@@ -248,9 +248,9 @@ def _tell_parent(state: State, environment: Environment, job: Job, how: Ending) 
 
 
 def _running_job(state: State, uuid: str, owner: str | None = None) -> Job:
-    """Return the running job; where an owner is given, it must be theirs."""
+    """Return the running job of ours; where an owner is given, it must be theirs."""
     job = state.job(uuid)
-    if job is None or owner not in (None, job.owner):
+    if job is None or owner not in (None, job.owner) or job.produced is not None:
         raise JobNotFound(uuid)
     if job.state != "started":
         raise JobOver(uuid, job.state)

@@ -22,7 +22,7 @@ CancelReason = Literal["requested", "interrupted", "forced"]
 """Why a job was cancelled: it was asked to stop; somebody stopped it where it ran; an operator
 ended the record of it."""
 Tolerated = Literal["failed", "cancelled", "missing"]
-"""What does not make a group fail or be cancelled: ends of its sub-jobs, and some that never came."""
+"""What does not make a group fail: ends of its sub-jobs, and sub-jobs that never came."""
 OnDeadline = Literal["show", "cancel"]
 TotalIs = Literal["exact", "estimate", "growing"]
 
@@ -163,7 +163,7 @@ class JobAttemptFailed(Closed, frozen=True, omit_defaults=True):
     happened_at: datetime
     retry_at: datetime | None = None
     error_type: str | None = None
-    error: Text | None = None
+    said: Text | None = None
     exit: Exit | None = None
 
 
@@ -202,13 +202,9 @@ class LateReportRecorded(Closed, frozen=True, omit_defaults=True):
     outcome: Outcome
     happened_at: datetime
     error_type: str | None = None
-    error: Text | None = None
+    said: Text | None = None
     exit: Exit | None = None
     result: Text | None = None
-
-
-class JobTextsRemoved(Closed, frozen=True):
-    """The owner has removed what was written in free words about the job."""
 
 
 ProducerEvent = (
@@ -221,5 +217,4 @@ ProducerEvent = (
     | JobCancelSeen
     | JobSkipped
     | LateReportRecorded
-    | JobTextsRemoved
 )
