@@ -189,6 +189,12 @@ def names_of(events: Iterable[type[Event]]) -> frozenset[str]:
     return frozenset(name_of(_CURRENT[event]) for event in events)
 
 
+def topics_of(events: Iterable[type[Event]]) -> tuple[str, ...]:
+    """Return the names under which these events are stored, in all versions of their shapes."""
+    names = names_of(events)
+    return tuple(topic for topic in DECODERS if name_of(topic) in names)
+
+
 def leaf_hash(stream: str, version: int, topic: str, state: bytes) -> bytes:
     """Hash the exact stored bytes as a leaf of a Merkle tree (RFC 6962, section 2.1)."""
     head = f"{stream}\n{version}\n{topic}\n".encode()

@@ -68,6 +68,7 @@ def job_row(job: Job) -> JobRow:
         state=job.state,
         created=timestamp(job.created),
         last_modified=timestamp(job.last_modified),
+        ended=_time(job.ended),
         progress=job.progress,
         weight=job.weight,
         bytes_done=job.bytes_done,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ledger.store.log import Connection, streamed
 from ledger.store.parameters import marks
 from ledger.store.seam import Cursor
+from ledger.store.tables.streams import end_position
 from projections.tables import JobRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
@@ -17,21 +18,25 @@ NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
 
 
+_END = end_position("'job-' || uuid")
+
+
 class LongTree(Exception):
     """A tree has more jobs than were asked for."""
 
 
 class Life(NamedTuple):
-    """When a job began and changed last, and what its current attempt has copied.
+    """When a job began and ended or changed last, and what its current attempt has copied.
 
-    The positions are those of its first and its last event, if they are there.
+    `last` and `last_stamp` are of the event that ended it or, while it runs, of its last one. The
+    positions are None for events that are not there.
     """
 
     is_root: bool
     state: str
     created: str
     first: int | None
-    last_modified: str
+    last_stamp: str
     last: int | None
     began: str | None
     copied: str | None
@@ -123,13 +128,15 @@ class Jobs(Reader):
         return [uuid for (uuid,) in rows]
 
     def lives(self, owner: str, since: str) -> Iterator[Life]:
-        """Yield when the account's jobs that have changed since then began and changed last."""
+        """Yield the lives of the account's jobs that have changed since then."""
         rows = streamed(
             self._connection.cursor(),
             "SELECT parent IS NULL, state, created, (SELECT position FROM stored_events"
             "  WHERE originator_id = 'job-' || uuid AND originator_version = 1),"
-            " last_modified, (SELECT position FROM stored_events"
-            "  WHERE originator_id = 'job-' || uuid ORDER BY originator_version DESC LIMIT 1),"
+            " coalesce(ended, last_modified), CASE WHEN ended IS NULL"
+            "  THEN (SELECT position FROM stored_events"
+            "   WHERE originator_id = 'job-' || uuid ORDER BY originator_version DESC LIMIT 1)"
+            f"  ELSE {_END} END,"
             " began, copied, reported, bytes_before, bytes_done"
             f" FROM jobs_g{self._g} WHERE owner = ? AND last_modified >= ?",
             (owner, since),

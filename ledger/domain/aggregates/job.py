@@ -8,6 +8,7 @@ A parent's progress is not here: it is computed from its descendants' when it is
 child's progress writes to no other stream.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -15,10 +16,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.domain.aggregates.children import Children
-from ledger.domain.events import Recorded
+from ledger.domain.events import Event, Recorded
 from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
+    Ending,
     Fingerprint,
     JobAttemptLost,
     JobAttemptStarted,
@@ -33,6 +35,13 @@ from ledger.domain.events.jobs import (
 )
 
 JobState = Literal["started", "success", "failed", "cancelled"]
+
+ENDINGS: Mapping[type[Event], Ending] = {
+    JobSucceeded: "success",
+    JobFailed: "failed",
+    JobCancelled: "cancelled",
+}
+"""The events that end a job, and how."""
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -50,6 +59,7 @@ class Attempt(Struct, frozen=True, gc=False):
 class Job(Struct, frozen=True, gc=False):
     """A job, folded from its stream; times are those of its events.
 
+    `ended` is the time of the event that ended it: others may follow, and change `last_modified`.
     `weight` is how many bytes it has to copy, if that was stated when it was created; `bytes_total`
     may also come from its first report. `bytes_verified` is None if copies are not verified.
     `lost`: the worker of its last attempt is presumed dead. `fingerprint` is that of the source at
@@ -65,6 +75,7 @@ class Job(Struct, frozen=True, gc=False):
     ordinal: int
     created: datetime
     last_modified: datetime
+    ended: datetime | None = None
     state: JobState = "started"
     progress: int = 0
     weight: int | None = None
@@ -117,6 +128,7 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
             return replace(
                 job,
                 last_modified=at,
+                ended=at,
                 state="success",
                 progress=100,
                 lost=False,
@@ -125,9 +137,11 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 current=job.current and replace(job.current, reported=at),
             )
         case JobFailed():
-            return replace(job, last_modified=at, state="failed", lost=False, error=event.error)
+            return replace(
+                job, last_modified=at, ended=at, state="failed", lost=False, error=event.error
+            )
         case JobCancelled():
-            return replace(job, last_modified=at, state="cancelled", lost=False)
+            return replace(job, last_modified=at, ended=at, state="cancelled", lost=False)
         case JobCreated():
             raise AssertionError(f"job {uuid} created twice")
         case _:
