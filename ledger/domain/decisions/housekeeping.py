@@ -78,6 +78,8 @@ def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -
 def _require_due(tree: DiscardedTree, command: DiscardJobs, state: State) -> None:
     """Raise `NotDue` unless these are all jobs of a tree, and the last ended before the cutoff.
 
+    Nor is a tree due twice.
+
     A root may end before jobs below it. A job that cannot be read has ended if its rows say so, and
     nothing tells what is below it.
     """
@@ -86,7 +88,8 @@ def _require_due(tree: DiscardedTree, command: DiscardJobs, state: State) -> Non
     known = len(jobs) == len(read) and _are_of_one_tree(jobs, tree)
     whole = len(read) < len(tree.jobs) or sum(len(job.children) for job in jobs) == len(jobs) - 1
     ended = all(job.ended is not None for job in jobs)
-    if not (known and whole and ended) or tree.ended >= command.cutoff:
+    over = state.is_spent(tree.jobs[0])
+    if over or not (known and whole and ended) or tree.ended >= command.cutoff:
         raise NotDue(f"job {tree.jobs[0]}", command.keep)
 
 
