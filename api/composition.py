@@ -55,6 +55,7 @@ from projections.maintenance.backup.restoration import is_unfinished
 from projections.maintenance.rebuild import AlreadyRebuilding, NotCompared, rebuild
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.service import Retention
+from projections.maintenance.retention.spent import spend_archived
 from projections.views.generations import is_outdated
 from projections.views.views import Views
 
@@ -206,6 +207,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         quotas=settings.limits.quotas,
         reserve=reserve,
     ) as opened:
+        await asyncio.to_thread(spend_archived, opened.ledger, Shelf(settings.data / ARCHIVES))
         signer = _signer_of(opened.ledger, settings.data)
         views = opened.database.views(lambda: opened.ledger.commits)
         work = ImageWork(opened, views, settings)

@@ -75,6 +75,12 @@ class State(Counts, Protocol):
     def act(self, kind: type[A], stream: str) -> A | None:
         """Return one of the ledger's own acts, if there is one of this kind under this name."""
 
+    def is_spent(self, job: str) -> bool:
+        """Return whether a job with this uuid was discarded, however long ago.
+
+        If not, the decision rests on that: it is made anew if the job has been discarded meanwhile.
+        """
+
     def peek(self, uuid: str) -> Drive | Server | None:
         """Return the drive or server without guarding it.
 

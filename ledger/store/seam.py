@@ -96,7 +96,11 @@ class Stamps(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Everything that one transaction writes; `tasks` are for workers that the store feeds."""
+    """Everything that one transaction writes; `tasks` are for workers that the store feeds.
+
+    `unspent` are jobs that must not have been discarded, or nothing is written; `spent` are those
+    that are discarded now.
+    """
 
     events: Sequence[StoredEvent]
     guards: Sequence[Guard]
@@ -106,6 +110,8 @@ class Batch(NamedTuple):
     claims: Sequence[RecordedClaim] = ()
     tasks: Sequence[Task] = ()
     stamps: Stamps | None = None
+    unspent: Sequence[str] = ()
+    spent: Sequence[str] = ()
 
 
 class News(NamedTuple):

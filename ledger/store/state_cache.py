@@ -20,7 +20,7 @@ from ledger.store.seam import (
     Projection,
     Store,
 )
-from ledger.store.tables import guards
+from ledger.store.tables import guards, spent_ids
 from ledger.store.tables.streams import last_version, stored_of
 from ledger.store.unit_of_work import RELATING, CachedRelations, CachedStream, UnitOfWork
 
@@ -55,6 +55,9 @@ class StateCache:
 
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         return self._counts.exceeds(holding, limit, more)
+
+    def has_spent(self, job: str) -> bool:
+        return read_patiently(self._store, partial(spent_ids.is_spent, job=job))
 
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self._streams.get(stream)

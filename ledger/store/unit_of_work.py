@@ -108,6 +108,9 @@ class Base(Protocol):
     def is_new(self, stream: str) -> bool:
         """Whether a new stream can begin without being looked up first."""
 
+    def has_spent(self, job: str) -> bool:
+        """Return whether the job was discarded."""
+
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         """See `ledger.domain.quotas.Counts`."""
 
@@ -139,7 +142,8 @@ class UnitOfWork:
         self.claims: dict[tuple[str, str], RecordedClaim] = {}
         self.entries: dict[RowKey, Row] = {}
         self.tasks: list[Task] = []
-        self.discarded: list[str] = []
+        self.discarded: set[str] = set()
+        self.unspent: set[str] = set()
         self.dropped: list[RowKey] = []
         self.held: dict[Holding, int] = {}
         """How the numbers of things that owners have change."""
@@ -210,6 +214,13 @@ class UnitOfWork:
     def act(self, kind: type[A], stream: str) -> A | None:
         return self._state(kind, stream)
 
+    def is_spent(self, job: str) -> bool:
+        self.unspent.add(job)
+        return self.has_spent(job)
+
+    def has_spent(self, job: str) -> bool:
+        return job_stream(job) in self.discarded or self._base.has_spent(job)
+
     def peek(self, uuid: str) -> Drive | Server | None:
         for stream in (drive_stream(uuid), server_stream(uuid)):
             state = self.cached_stream(stream).state
@@ -248,7 +259,7 @@ class UnitOfWork:
 
     def discard(self, change: Discarded) -> None:
         """Stop showing these streams; nothing is ever decided about them again."""
-        self.discarded += change.streams
+        self.discarded.update(change.streams)
         self.dropped += change.rows
 
     def is_new(self, stream: str) -> bool:
@@ -298,7 +309,8 @@ class UnitOfWork:
         self.stored += stored
         self.stored_bytes += sum(len(event.state) for event in stored)
         self.secrets += above.secrets
-        self.discarded += above.discarded
+        self.discarded |= above.discarded
+        self.unspent |= above.unspent
         self.dropped += above.dropped
         self.claims |= above.claims
         for holding, n in above.held.items():
@@ -356,6 +368,12 @@ class UnitOfWork:
             claims=list(self.claims.values()),
             tasks=self.tasks,
             stamps=self._stamps(),
+            unspent=sorted(self.unspent),
+            spent=sorted(
+                stream.removeprefix("job-")
+                for stream in self.discarded
+                if stream.startswith("job-")
+            ),
         )
 
     def _stamps(self) -> Stamps | None:

@@ -42,6 +42,9 @@ class _Nothing:
     def is_new(self, stream: str) -> bool:
         return False
 
+    def has_spent(self, _: str) -> bool:
+        return False
+
     def exceeds(self, _: Holding, limit: int, more: int = 0) -> bool:
         return more > limit
 

@@ -23,6 +23,7 @@ from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.decisions.power import start_automatically
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.jobs import (
+    JobDiscarded,
     JobHasChildren,
     JobHasWorker,
     JobNotFound,
@@ -53,7 +54,13 @@ DEPTH_LIMIT = 100
 
 
 def create_job(command: CreateJob, state: State, environment: Environment) -> Iterator[Change]:
-    """Create a job, below a parent that still runs if one is named."""
+    """Create a job, below a parent that still runs if one is named.
+
+    Raise `JobDiscarded` or `AlreadyExists` for a chosen uuid that was used before. The others are
+    random, and not looked up.
+    """
+    if command.chosen:
+        _require_unused(command.job, state)
     for resource in command.resources:
         _check_nameable(resource, command.owner, state)
     yield from begin_job(
@@ -64,6 +71,13 @@ def create_job(command: CreateJob, state: State, environment: Environment) -> It
         resources=command.resources,
         parent=command.parent,
     )
+
+
+def _require_unused(uuid: str, state: State) -> None:
+    if state.is_spent(uuid):
+        raise JobDiscarded(uuid)
+    if state.job(uuid) is not None:
+        raise AlreadyExists("job", uuid)
 
 
 def _check_nameable(resource: Resource, owner: str, state: State) -> None:

@@ -1,10 +1,17 @@
 """What cannot be done to a job, or reported about it."""
 
-from ledger.domain.errors import Invalid, NothingWithUuid, WrongState
+from ledger.domain.errors import Invalid, NotFound, NothingWithUuid, WrongState
 
 
 class JobNotFound(NothingWithUuid):
     thing = "job"
+
+
+class JobDiscarded(NotFound):
+    """There was a job with the uuid. It was discarded, and nothing comes after that."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"job {uuid} was discarded; no other can have its uuid")
 
 
 class TooDeep(Invalid):
