@@ -50,7 +50,7 @@ from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
 from ledger.store.lease import PATIENCE_S
 from ledger.store.tables import checkpoints
 from ledger.workers.worker_registry import WorkerRegistry
-from projections.feed.feed import Feed
+from projections.feed.feed import REPEAT_S, Feed
 from projections.maintenance.backup.restoration import is_unfinished
 from projections.maintenance.rebuild import AlreadyRebuilding, NotCompared, rebuild
 from projections.maintenance.retention.compaction import ARCHIVES
@@ -268,7 +268,12 @@ def _service_of(
 
 def _feed_of(opened: OpenLedger, views: Views) -> Feed:
     """Return the feed of all commits; an account that is logged out hears no more of it."""
-    feed = Feed(views, frames(opened.ledger.clock.now), on_failure=opened.failed.set)
+    feed = Feed(
+        views,
+        frames(opened.ledger.clock.now),
+        on_failure=opened.failed.set,
+        repeat_s=REPEAT_S,
+    )
     opened.ledger.listen(feed.notice, feed.is_followed)
     opened.accounts.listen(feed.dismiss)
     return feed

@@ -69,7 +69,7 @@ class Feed:
         render: Render,
         *,
         on_failure: Callable[[], None],
-        repeat_s: float = REPEAT_S,
+        repeat_s: float,
         progress_s: float = PROGRESS_S,
     ) -> None:
         """`on_failure` is called when the store cannot be read."""

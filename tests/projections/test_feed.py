@@ -561,7 +561,12 @@ async def test_a_feed_that_fails_says_so(
 ) -> None:
     """Who follows is sent away rather than left in silence; a failure of the store is told of."""
     failed: list[None] = []
-    feed = Feed(opened.views, frames(lambda: START), on_failure=lambda: failed.append(None))
+    feed = Feed(
+        opened.views,
+        frames(lambda: START),
+        on_failure=lambda: failed.append(None),
+        repeat_s=NEVER_S,
+    )
     opened.ledger.listen(feed.notice)
     async with feed:
         for error, failures in ((ZeroDivisionError(), 0), (StoreFailed("SQLite"), 1)):
