@@ -33,7 +33,7 @@ EVERYBODY = ""
 
 
 class Quotas(Struct, frozen=True, kw_only=True, gc=False):
-    """How many things of each kind an account may own; 0 is no limit."""
+    """How many things of each kind an account may own, and how many a tag; 0 is no limit."""
 
     drives: int = 0
     servers: int = 0
@@ -43,6 +43,8 @@ class Quotas(Struct, frozen=True, kw_only=True, gc=False):
     unfinished_uploads_of_all: int = 0
     jobs_running: int = 0
     jobs_kept: int = 0
+    things_per_tag: int = 0
+    tags_per_thing: int = 0
     ledger_bytes_a_day: int = 0
     """Bytes of the events that the account's own commands record."""
 
