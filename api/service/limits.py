@@ -50,6 +50,9 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     downloads_per_account: Annotated[int, number("images that one account downloads at once")] = 16
     drives_per_account: Annotated[int, number("drives of one account")] = 20_000
     servers_per_account: Annotated[int, number("servers of one account")] = 5_000
+    addresses_per_account: Annotated[
+        int, number("addresses that the running servers of one account use")
+    ] = 10_000
     tags_per_account: Annotated[int, number("tags of one account")] = 5_000
     keypairs_per_account: Annotated[int, number("keypairs of one account")] = 1_000
     things_per_tag: Annotated[int, number("drives and servers that bear one tag")] = 5_000
@@ -121,6 +124,7 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
         return Quotas(
             drives=self.drives_per_account,
             servers=self.servers_per_account,
+            addresses=self.addresses_per_account,
             tags=self.tags_per_account,
             keypairs=self.keypairs_per_account,
             things_per_tag=self.things_per_tag,

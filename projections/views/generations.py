@@ -108,6 +108,7 @@ _UNFINISHED = (
 _COUNTED: Mapping[Kind, str] = {
     "drives": "FROM drives_g{g} WHERE owner = ?",
     "servers": "FROM servers_g{g} WHERE owner = ?",
+    "addresses": "FROM ips_g{g} WHERE owner = ?",
     "tags": "FROM tags_g{g} WHERE owner = ?",
     "keypairs": "FROM keypairs_g{g} WHERE owner = ?",
     "unfinished-uploads": f"{_UNFINISHED} AND owner || '' = ?",

@@ -382,3 +382,24 @@ def test_others_cause_no_count_where_the_answer_is_clear(
     counted.clear()
     make_drive(one, "c")
     assert counted == [Holding(ME, "drives")]
+
+
+def test_a_quota_counts_the_addresses_that_servers_of_other_nodes_use(database: str) -> None:
+    """As many as each start takes, and each stop gives back."""
+    quotas = Quotas(addresses=3)
+    cards = tuple(Nic(f"22:00:00:00:00:0{nth}", ip_v4_conf=IpConf("dhcp")) for nth in range(2))
+    with (
+        in_postgres(database, Foreseen(prefix="one", quotas=quotas)) as one,
+        in_postgres(database, Foreseen(prefix="two", quotas=quotas)) as two,
+    ):
+        for server in ("a", "b"):
+            new = NewServer(server, machine(), (), cards, "secret")
+            one.do(CreateServers(ME, (new,)))
+        two.do(ChangePower(ME, "a", "start"))
+        for node in (one, two):
+            with pytest.raises(QuotaExceeded):
+                node.do(ChangePower(ME, "b", "start"))
+        one.do(ChangePower(ME, "a", "stop"))
+        two.do(ChangePower(ME, "b", "start"))
+        with pytest.raises(QuotaExceeded):
+            one.do(ChangePower(ME, "a", "start"))

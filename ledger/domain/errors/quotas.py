@@ -25,6 +25,7 @@ class QuotaExceeded(OverQuota):
 _QUOTAS: Mapping[str, tuple[str, str]] = {
     "drives": ("drives", "delete some"),
     "servers": ("servers", "delete some"),
+    "addresses": ("addresses in use", "stop some servers"),
     "tags": ("tags", "delete some"),
     "keypairs": ("keypairs", "delete some"),
     "tokens": ("tokens", "remove some"),

@@ -145,6 +145,7 @@ QUOTAS = unhurried(
     servers_per_account=1,
     tags_per_account=1,
     keypairs_per_account=1,
+    addresses_per_account=1,
     things_per_tag=1,
     tags_per_thing=1,
     jobs_running_per_account=1,
@@ -171,7 +172,13 @@ async def test_quotas(api: Api) -> None:
     refused = await api.put(f"/servers/{server}/", {**SERVER, "tags": [tag]})
     assert refused.error == (403, "quota", None)
     assert "remove it from some" in refused.json[0]["error_message"]
+    cards = [{"ip_v4_conf": {"conf": "dhcp"}}] * 2
+    assert (await api.put(f"/servers/{server}/", {**SERVER, "nics": cards})).status == 200
+    refused = await api.post(f"/servers/{server}/action/?do=start")
+    assert refused.error == (403, "quota", None)
+    assert "stop some" in refused.json[0]["error_message"]
     assert refused_counts(api) == {
+        "addresses": 1,
         "drives": 1,
         "servers": 1,
         "tags": 1,

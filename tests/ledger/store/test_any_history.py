@@ -26,7 +26,14 @@ from tests.support.world import GIB, ME, SOMEBODY_ELSE, Foreseen, disk, machine,
 
 COMMANDS = 400
 QUOTAS = Quotas(
-    drives=40, servers=12, tags=5, keypairs=4, unfinished_uploads=2, jobs_running=8, jobs_kept=100
+    drives=40,
+    servers=12,
+    addresses=7,
+    tags=5,
+    keypairs=4,
+    unfinished_uploads=2,
+    jobs_running=8,
+    jobs_kept=100,
 )
 NETWORK = "10.9.0.0/28"
 """So small that starts are refused for want of an address."""
