@@ -15,7 +15,7 @@ from eventsourcing.persistence import StoredEvent
 
 from ledger.domain import context
 from ledger.domain.aggregates import Aggregate
-from ledger.domain.aggregates.relations import Relations
+from ledger.domain.aggregates.relations import Relation, Relations
 from ledger.domain.context import Secret
 from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.events import Event, Recorded
@@ -57,7 +57,13 @@ class Projection(Protocol):
     """Read models that are written inline. Projections implement it."""
 
     def rows(self, state: Aggregate | None) -> Rows:
-        """Return the rows that show this aggregate; a pure function of its state alone."""
+        """Return the rows that show this aggregate; a pure function of its state alone.
+
+        They do not show its relations as far as `relation_rows` does.
+        """
+
+    def relation_rows(self, relations: Iterable[Relation]) -> Rows:
+        """Return the rows that are there as long as these relations hold."""
 
     def entries(self, stream: str, version: int, recorded: Recorded[Event], owner: str) -> Rows:
         """Return the rows that show this event to its owner; a pure function of the arguments."""

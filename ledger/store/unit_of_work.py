@@ -66,7 +66,7 @@ S = TypeVar("S", bound=Aggregate)
 
 
 class CachedStream(NamedTuple):
-    """A stream's aggregate at a version, and the rows that show it."""
+    """A stream's aggregate at a version, and the rows that show it, without its relations."""
 
     version: int
     state: Aggregate | None
@@ -148,6 +148,8 @@ class UnitOfWork:
         self.held: dict[Holding, int] = {}
         """How the numbers of things that owners have change."""
         self._relations: dict[str, Relations] = {}
+        self._relation_rows: dict[RowKey, Row | None] = {}
+        """The rows of relations that have begun; None of those that have ended."""
 
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self.streams.get(stream)
@@ -282,6 +284,8 @@ class UnitOfWork:
             relations = self.cached_relations(uuid).relations
             changed = change_relations(relations, gone.get(uuid, ()), new.get(uuid, ()))
             self._relations[uuid] = changed
+        self._relation_rows |= dict.fromkeys(self._projection.relation_rows(ended))
+        self._relation_rows |= self._projection.relation_rows(begun)
 
     def settle(self, above: "UnitOfWork") -> None:
         """Take over a command's changes. What may fail comes first, so that it fails alone."""
@@ -316,6 +320,7 @@ class UnitOfWork:
         for holding, n in above.held.items():
             self._hold((holding,), n)
         self._relations.update(above._relations)  # noqa: SLF001 - of the same class
+        self._relation_rows |= above._relation_rows  # noqa: SLF001
 
     def committed_relations(self) -> dict[str, CachedRelations]:
         """Return guards and relations as they are once this is committed."""
@@ -356,6 +361,11 @@ class UnitOfWork:
             before = {} if stream in self.new_streams else self._base.cached_stream(stream).rows
             drops += before.keys() - cached.rows.keys()
             puts |= {key: row for key, row in cached.rows.items() if before.get(key) != row}
+        for key, row in self._relation_rows.items():
+            if row is None:
+                drops.append(key)
+            else:
+                puts[key] = row
         return Batch(
             events=self.stored,
             guards=[

@@ -270,7 +270,8 @@ class Feed:
     def _gather_others(self, snapshot: Snapshot, changes: Changes) -> None:
         for (kind, uuid), owner in changes.others.items():
             self._news.add(owner, Item(kind, uuid))
-        for resource in snapshot.drives_and_servers(list(changes.related)):
+        related = changes.related | dict.fromkeys(snapshot.servers_with(list(changes.gone)))
+        for resource in snapshot.drives_and_servers(list(related)):
             if resource.owner in self._followed:
                 self._news.add(resource.owner, Item(resource.kind, resource.uuid))
 

@@ -63,7 +63,10 @@ class DriveView(NamedTuple):
 
 
 class ServerView(NamedTuple):
-    """A server with its jobs, oldest first; `vnc_password` comes from a private table."""
+    """A server with its jobs, oldest first; `vnc_password` comes from a private table.
+
+    Its `definition` names no keypairs that are deleted.
+    """
 
     uuid: str
     owner: str

@@ -51,6 +51,9 @@ class _Nothing:
     def rows(self, state: object) -> Rows:
         return {}
 
+    def relation_rows(self, _: object) -> Rows:
+        return {}
+
     def entries(self, *_: object) -> Rows:
         return {}
 

@@ -94,3 +94,4 @@ def decide(command: Command, state: State, environment: Environment) -> Iterator
         if isinstance(decided, Fact):
             for holding in begun_by(decided.event):
                 check_quota(holding, state, environment.quotas)
+            tags.check_tagging(decided, state, environment.quotas)

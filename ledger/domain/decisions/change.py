@@ -156,7 +156,7 @@ def edited_definition(
 ) -> ServerDefinition:
     """Return the definition with what the edit gives. Raise `CpuTooLow`, `UnknownKeypair`."""
     definition = _fit_smp(_replace_given(before, asdict(edit)), edit)
-    check_pubkeys(definition.pubkeys, owner, state, had=before.pubkeys)
+    check_pubkeys(edit.pubkeys or (), owner, state)
     return definition
 
 

@@ -1,8 +1,6 @@
 """Keypairs: public keys that an owner gives to servers."""
 
-from collections.abc import Container, Iterator, Sequence
-
-from msgspec.structs import replace
+from collections.abc import Iterator, Sequence
 
 from ledger.domain.commands import CreateKeypairs, DeleteKeypair, EditKeypair
 from ledger.domain.context import Change, Environment, Fact, State
@@ -14,7 +12,6 @@ from ledger.domain.events.keypairs import (
     KeypairDeleted,
     keypair_stream,
 )
-from ledger.domain.events.servers import ServerChanged, server_stream
 
 
 def create_keypairs(
@@ -45,26 +42,18 @@ def _same_key(one: str, other: str) -> bool:
 def delete_keypair(
     command: DeleteKeypair, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Delete the keypair, after it was removed from its servers. Raise `KeypairNotFound`."""
+    """Delete the keypair. Raise `KeypairNotFound`.
+
+    Its servers go on naming it, and are shown without it: thousands may have it, and each would
+    record its whole definition.
+    """
     keypair = own_keypair(state, command.keypair, command.owner)
-    for uuid in sorted(state.relations(keypair.uuid).servers):
-        server = state.server(uuid)
-        assert server is not None, f"keypair {keypair.uuid} is of a server that is gone"
-        left = tuple(other for other in server.definition.pubkeys if other != keypair.uuid)
-        definition = replace(server.definition, pubkeys=left)
-        yield Fact(server_stream(uuid), ServerChanged(definition=definition))
     yield Fact(keypair_stream(keypair.uuid), KeypairDeleted())
 
 
-def check_pubkeys(
-    pubkeys: Sequence[str], owner: str, state: State, *, had: Container[str] = ()
-) -> None:
-    """Check that a server may have these keypairs; those that it already `had` need no check.
-
-    Raise `UnknownKeypair`.
-    """
+def check_pubkeys(pubkeys: Sequence[str], owner: str, state: State) -> None:
+    """Check that a server may be given these keypairs. Raise `UnknownKeypair`."""
     for uuid in pubkeys:
-        if uuid not in had:
-            keypair = state.keypair(uuid)
-            if keypair is None or keypair.owner != owner:
-                raise UnknownKeypair(uuid)
+        keypair = state.keypair(uuid)
+        if keypair is None or keypair.owner != owner:
+            raise UnknownKeypair(uuid)

@@ -13,6 +13,7 @@ from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.addresses import keep_addresses, start_addresses
 from ledger.domain.decisions.ownership import own_server
 from ledger.domain.decisions.placement import Crowded, hosts_to_avoid, place_server
+from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.errors.servers import AddressInUse, NoAddressLeft, ServerRunning, ServerStopped
 from ledger.domain.events.servers import ServerPowerChanged, server_stream
 
@@ -22,7 +23,7 @@ def change_power(command: ChangePower, state: State, environment: Environment) -
 
     Raise `ServerNotFound`, `ServerRunning`, `ServerStopped`, and for a start `DriveBusy` if a drive
     that the server mounts has no complete image or is being resized, `AddressInUse` if another
-    running server has a static address of it, `NoAddressLeft`.
+    running server has a static address of it, `NoAddressLeft`, and `QuotaExceeded`.
     """
     server = own_server(state, command.server, command.owner)
     yield Fact(server_stream(server.uuid), _switch(command, server, state, environment))
@@ -50,7 +51,7 @@ def start_automatically(uuid: str, state: State, environment: Environment) -> It
     """Start a server that is complete now, if its owner wants that and it can run.
 
     It stays stopped if a drive that was attached meanwhile has no complete image, or if there is no
-    address for it. A resize does not matter: it is over in a moment.
+    address that it may have. A resize does not matter: it is over in a moment.
     """
     server = state.server(uuid)
     if server is None or not server.definition.auto_start or server.power == "running":
@@ -59,7 +60,7 @@ def start_automatically(uuid: str, state: State, environment: Environment) -> It
         return
     try:
         started = _start(server, state, environment)
-    except (AddressInUse, NoAddressLeft):
+    except (AddressInUse, NoAddressLeft, QuotaExceeded):
         return
     yield Fact(server_stream(uuid), started)
 

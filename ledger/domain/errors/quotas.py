@@ -14,23 +14,33 @@ class OverQuota(Refusal):
 
 
 class QuotaExceeded(OverQuota):
-    """The account has as many things of a kind as it may have."""
+    """The account, or one of its things, has as many things of a kind as it may have."""
 
     def __init__(self, kind: str, limit: int) -> None:
+        owner = _OWNERS.get(kind, "the account")
         has, helps = _QUOTAS[kind]
-        super().__init__(kind, f"the account has {limit:,} {has}, and may have no more: {helps}")
+        super().__init__(kind, f"{owner} has {limit:,} {has}, and may have no more: {helps}")
 
 
 _QUOTAS: Mapping[str, tuple[str, str]] = {
     "drives": ("drives", "delete some"),
     "servers": ("servers", "delete some"),
+    "addresses": ("addresses in use", "stop some servers"),
     "tags": ("tags", "delete some"),
     "keypairs": ("keypairs", "delete some"),
     "tokens": ("tokens", "remove some"),
     "jobs-running": ("running jobs", "cancel some, or wait until they end"),
     "jobs-kept": ("jobs", "those that have ended are discarded after some time"),
+    "things-per-tag": ("drives and servers", "remove it from some, or use another tag"),
+    "tags-per-thing": ("tags", "remove some"),
 }
 """How each kind is called in a refusal, and what helps."""
+
+_OWNERS: Mapping[str, str] = {
+    "things-per-tag": "the tag",
+    "tags-per-thing": "the drive or server",
+}
+"""Of what a quota is, if not of an account."""
 
 
 class TooManyUploads(OverQuota):

@@ -10,11 +10,13 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower, CloneServer, DeleteServers
 from ledger.domain.context import Fact
 from ledger.domain.decisions.addresses import FreeAddresses
+from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.errors.servers import AddressInUse, NoAddressLeft
 from ledger.domain.event_rules import violation
 from ledger.domain.events.servers import Address, IpConf, Nic, ServerPowerChanged
-from tests.support.deciding import Given, given
-from tests.support.world import ME, SOMEBODY_ELSE, Foreseen, server_created
+from ledger.domain.quotas import Quotas
+from tests.support.deciding import Given, History, given
+from tests.support.world import ME, SOMEBODY_ELSE, Foreseen, machine, server_created
 
 MAC = "22:aa:01:02:03:04"
 DHCP = IpConf("dhcp")
@@ -308,3 +310,49 @@ def test_an_address_of_no_card_with_dhcp_is_illegal(nic: Nic) -> None:
     assert violation(world.world.server("s"), "server-s", event) == (
         "an address was not for one card with DHCP"
     )
+
+
+def of_three_cards(server: str) -> Fact:
+    """A server that uses two addresses when it runs."""
+    return server_created(
+        server,
+        nics=(card(f"22:00:00:00:01:{server}"), static(f"192.0.2.{int(server)}"), Nic("22:aa")),
+    )
+
+
+def with_quota(addresses: int, *history: History) -> Given:
+    return given(*history, environment=Foreseen(quotas=Quotas(addresses=addresses)))
+
+
+def test_no_more_addresses_than_the_quota() -> None:
+    """Of whichever kind; another account's do not count, nor those of servers that have stopped."""
+    theirs = server_created("30", nics=(card(),), owner=SOMEBODY_ELSE), start("30", SOMEBODY_ELSE)
+    world = with_quota(3, theirs, of_three_cards("10"), of_three_cards("20"), start("10"))
+    words = "the account has 3 addresses in use, and may have no more: stop some servers"
+    world.when(start("20")).then_refused(QuotaExceeded, words)
+    stopped = with_quota(
+        3, of_three_cards("10"), of_three_cards("20"), start("10"), ChangePower(ME, "10", "stop")
+    )
+    assert stopped.when(start("20")).refusal is None
+
+
+def test_beyond_a_lower_quota_servers_go_on_and_start_without_addresses() -> None:
+    world = given(of_three_cards("10"), server_created("s"), start("10"))
+    world._circumstances = Foreseen(quotas=Quotas(addresses=1))
+    for command in (ChangePower(ME, "10", "restart"), ChangePower(ME, "10", "stop"), start()):
+        assert world.when(command).refusal is None
+
+
+def test_a_clone_that_may_have_no_address_stays_stopped() -> None:
+    """Its job succeeds all the same."""
+    itself = machine(auto_start=True)
+    source = server_created("s", definition=itself, nics=(card(),))
+    for quota, power in ((1, "running"), (2, "running"), (0, "running")):
+        outcome = with_quota(quota, source).when(CloneServer(ME, "s", "copy", "j"))
+        copy = outcome.world.server("copy")
+        assert copy is not None
+        assert copy.power == power
+    used = with_quota(1, source, start()).when(CloneServer(ME, "s", "copy", "j"))
+    copy = used.world.server("copy")
+    assert copy is not None
+    assert (used.refusal, copy.power) == (None, "stopped")

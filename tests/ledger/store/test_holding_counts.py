@@ -81,7 +81,15 @@ def test_counts_are_right_after_every_command(opened: Opened) -> None:
     for command in (*STORY, upload, begun, MarkDriveReady("sent")):
         opened.do(command)
         assert miscounted(opened) == {}, command
-    for kind in ("drives", "servers", "tags", "keypairs", "unfinished-uploads", "jobs-running"):
+    for kind in (
+        "drives",
+        "servers",
+        "addresses",
+        "tags",
+        "keypairs",
+        "unfinished-uploads",
+        "jobs-running",
+    ):
         assert there(opened, Holding(ME, kind)), kind
 
 
