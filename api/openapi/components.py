@@ -1,8 +1,8 @@
 """The schemas of the API's description that are made from the structs of bodies.
 
-An object that is shown always has all its keys, and no others (`forbid_unknown_fields`). In an
-object that clients send, other keys are ignored, a null key counts as absent, and integers and
-uuids may have other forms too (`api.http.fields`).
+An object that is shown has all its keys but those that may be `UNSET`, and no others
+(`forbid_unknown_fields`). In an object that clients send, other keys are ignored, a null key counts
+as absent, and integers and uuids may have other forms too (`api.http.fields`).
 """
 
 import re
@@ -25,7 +25,7 @@ from api.resources.drives.bodies import (
     NewUpload,
 )
 from api.resources.drives.representation import DRIVE_LIST_FIELDS
-from api.resources.jobs.representation import JobEvent, JobStatistics
+from api.resources.jobs.representation import Job, JobEvent, JobStatistics
 from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
 from api.resources.logs import LogEntry
 from api.resources.proofs import ConsistencyProof, InclusionProof
@@ -58,13 +58,14 @@ BODIES = (
     *(Tag, NewTag, TagEdit),
     *(Keypair, NewKeypair, KeypairEdit, Pubkey, Ip),
     *(Profile, ProfileEdit, Login, TokenLogin, Balance, CurrentUsage, Price),
-    *(JobStatistics, JobEvent, LogEntry, InclusionProof, ConsistencyProof),
+    *(Job, JobStatistics, JobEvent, LogEntry, InclusionProof, ConsistencyProof),
     *(LedgerStatus, OwnAccount, Account, RetentionStanding, RetentionPlan),
     *(Capabilities, CloudStatus, Location),
 )
 LISTED = (
     "Drive",
     "Ip",
+    "Job",
     "JobEvent",
     "Keypair",
     "LibraryDrive",
@@ -123,12 +124,17 @@ def describe_bodies() -> Schemas:
 
 def _object(struct: Any, schemas: Schemas) -> JsonObject:
     """Describe an object; put the named types in it into `schemas`."""
-    is_given = "additionalProperties" not in struct
-    required = struct["required"] if is_given else list(struct["properties"])
+    is_given, required = "additionalProperties" not in struct, struct["required"]
+    if not is_given:
+        required = [
+            name
+            for name, said in struct["properties"].items()
+            if name in required or "default" in said
+        ]
     properties = {}
     for name, value in struct["properties"].items():
         schema = _value(value, schemas, is_given=is_given)
-        properties[name] = schema if name in required else _or_null(schema)
+        properties[name] = _or_null(schema) if is_given and name not in required else schema
     del struct["title"]
     return {**struct, "required": required, "properties": properties}
 
@@ -188,8 +194,8 @@ def _pointer(name: str) -> str:
 
 # Lists
 
-_WALKED = frozenset({"Drive", "Ip", "Keypair", "Pubkey", "Server", "Tag"})
-"""Resources that `after` walks, besides jobs."""
+_WALKED = frozenset({"Drive", "Ip", "Job", "Keypair", "Pubkey", "Server", "Tag"})
+"""Resources that `after` walks."""
 
 
 def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:

@@ -20,6 +20,7 @@ from api.resources.account_bodies import Profile, ProfileEdit
 from api.resources.collections import FILTERS, NAME_FILTERS, ordering
 from api.resources.drives.bodies import Drive, DriveEdit, LibraryDrive, NewDrive
 from api.resources.jobs import lists
+from api.resources.jobs.representation import Job
 from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
 from api.resources.servers import addresses
 from api.resources.servers.addresses import Ip
@@ -222,30 +223,26 @@ KINDS = {
 
 # Jobs: the public API describes their fields in another way.
 
-_TEXT = 'Unicode string data. Ex: "Hello World"'
-_TIME = 'A date & time as a string. Ex: "2010-11-10T03:07:43"'
+_HELP = {
+    "string": 'Unicode string data. Ex: "Hello World"',
+    "datetime": 'A date & time as a string. Ex: "2010-11-10T03:07:43"',
+}
+_FLAGS = ("blank", "nullable", "readonly", "unique")
 
 
 def describe_jobs(app: web.Application, now: str) -> Schema:
     """Describe jobs; the default of a time is `now`."""
-    fields = {
-        "children": _job_field("related", "Background jobs, initiated by this job.", nullable=True),
-        "created": _job_field("datetime", _TIME, default=now),
-        "data": _job_field(
-            "object",
-            "Meta information related to this background job's execution.",
-            nullable=True,
-        ),
-        "last_modified": _job_field("datetime", _TIME, default=now),
-        "operation": _job_field("string", _TEXT, nullable=True),
-        "resource_uri": _job_field("string", _TEXT, readonly=True),
-        "resources": _job_field("list", "Resources linked to this background job.", nullable=True),
-        "state": _job_field("string", _TEXT, default="started"),
-        "uuid": _job_field("string", _TEXT, unique=True),
-    }
+    every = sorted(_struct(Job).fields, key=lambda field: field.name)
+    fields = {field.name: _job_field(_type_of(field.type), now) for field in every}
     return schema_of(app, "jobs", Kind(fields, lists.FILTERS), lists.ORDERING)
 
 
-def _job_field(kind: str, help_text: str, *, default: str = NO_DEFAULT, **said: bool) -> JsonObject:
-    flags = {"blank": False, "nullable": False, "readonly": False, "unique": False}
-    return {"type": kind, "help_text": help_text, "default": default, **flags, **said}
+def _job_field(kind: _Type, now: str) -> JsonObject:
+    said = {"type": _type_name(kind.bare), **kind.extra}
+    name = str(said["type"])
+    return {
+        "type": name,
+        "help_text": said.get("help_text", _HELP.get(name)),
+        "default": said.get("default", now if name == "datetime" else NO_DEFAULT),
+        **{flag: said.get(flag, False) for flag in _FLAGS},
+    }
