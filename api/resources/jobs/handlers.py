@@ -25,7 +25,7 @@ from api.http.responses import Shown, answer_of, encode, json_answer, only, page
 from api.http.streams import read_in_lane
 from api.resources.collections import do_action
 from api.resources.jobs.lists import oldest_first, wanted_jobs
-from api.resources.jobs.representation import represent_activity, represent_job
+from api.resources.jobs.representation import JobActionResult, represent_activity, represent_job
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.lists import Found, Listing, list_answer
 from api.resources.references import references
@@ -144,7 +144,7 @@ class Jobs:
         owner = owner_of(request)
         changed = Changed(202, references("jobs", [uuid]))
         await record_command(request, self._ledger, CancelJob(owner, uuid), changed)
-        return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
+        return json_answer(JobActionResult(uuid=uuid), status=202)
 
     async def schema(self, request: web.Request) -> web.Response:
         return json_answer(describe_jobs(request.app, timestamp(self._now())))

@@ -233,6 +233,12 @@ def _sum(numbers: Sequence[int | None]) -> int | None:
 # Besides jobs themselves
 
 
+class JobActionResult(Representation, frozen=True, kw_only=True):
+    action: Literal["cancel"] = "cancel"
+    result: Literal["success"] = "success"
+    uuid: Uuid
+
+
 class Bucket(Representation, frozen=True):
     at: Time
     created: Count
