@@ -35,7 +35,16 @@ from api.service.environment import ServiceEnvironment, new_mac, new_password
 from api.service.heavy_reads import HeavyReads
 from api.service.ids import new_id
 from api.service.request_rates import RequestRates
-from api.service.service import OpenLedger, RunningLedger, Service, Worker
+from api.service.service import (
+    DirectoryParts,
+    OpenLedger,
+    RunningLedger,
+    Service,
+    ServiceParts,
+    Worker,
+    join_ledger,
+    join_service,
+)
 from api.service.settings import DEFAULT_HOSTS, DEFAULT_RANGE, Settings, WorkerSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
@@ -117,7 +126,7 @@ async def open_ledger(
             patience_s=PATIENCE_S,
         )
         try:
-            yield OpenLedger(**vars(running), accounts=accounts, retention=retention, clocks=clocks)
+            yield join_ledger(running, DirectoryParts(accounts, retention, clocks))
         finally:
             accounts.close()
 
@@ -244,8 +253,7 @@ def _service_of(
 ) -> Service:
     ledger, limits = opened.ledger, settings.limits
     admission = Admission(limits)
-    return Service(
-        **vars(opened),
+    parts = ServiceParts(
         views=views,
         archives=Shelf(settings.data / ARCHIVES),
         idempotency_keys=IdempotencyKeys(ledger, now=ledger.clock.now),
@@ -264,6 +272,7 @@ def _service_of(
         reads=HeavyReads(admission, limits),
         rates=RequestRates(limits.requests_per_second, limits.requests_burst, time.monotonic),
     )
+    return join_service(opened, parts)
 
 
 def _feed_of(opened: OpenLedger, views: Views) -> Feed:

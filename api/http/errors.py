@@ -4,10 +4,11 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-import orjson
+import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from api.accounts.service import LoginRefused, TooManyAttempts
 from api.service.admission import TooMuch
@@ -40,6 +41,14 @@ _TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "note
 UPLOADS_RETRY_S = 60
 
 log = logging.getLogger(__name__)
+
+
+class Error(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client is told of an error."""
+
+    error_type: ErrorType
+    error_message: Annotated[str, Meta(min_length=1)]
+    error_point: Annotated[str | None, Meta(description="The field or parameter at fault.")]
 
 
 class RequestRefused(Expected):
@@ -86,10 +95,9 @@ def _refused(why: Refused) -> dict[str, str]:
 def error_answer(
     status: int, error_type: ErrorType, message: str, *, point: str | None = None
 ) -> web.Response:
-    error = {"error_type": error_type, "error_message": message, "error_point": point}
     return web.Response(
         status=status,
-        body=orjson.dumps([error]),
+        body=msgspec.json.encode([Error(error_type, message, point)]),
         content_type="application/json",
         charset="utf-8",
     )

@@ -38,7 +38,8 @@ Proxies cut a connection on which nothing has moved for a minute.
 BEAT_S = 5.0
 """How often a client that asks for beats gets one: it can tell a quiet connection from a dead one.
 What moves is repeated as often."""
-BEAT = text_frame(encode({"resource_type": "beat", "resource_uri": f"{API_ROOT}/websocket/"}))
+BEAT = {"resource_type": "beat", "resource_uri": f"{API_ROOT}/websocket/"}
+_BEAT_FRAME = text_frame(encode(BEAT))
 CLOSE_S = 2.0
 """How long a client may take to close, before it is cut off."""
 
@@ -176,7 +177,7 @@ class Socket:
                         await self._ready.wait()
                 except TimeoutError:
                     if self._connection.takes_more:  # otherwise there is more to read already
-                        self._write(BEAT)
+                        self._write(_BEAT_FRAME)
                 self._ready.clear()
                 while self._waiting:
                     await self._connection.until_it_takes_more()

@@ -15,6 +15,7 @@ from api.http.fields import (
     Owner,
     Permissions,
     Reference,
+    Representation,
     ResourceMeta,
     ResourceUri,
     ResourceUuid,
@@ -122,6 +123,10 @@ class ChunkRequest(Struct):
 
 
 # What is shown
+
+
+class ChunkLink(Representation, frozen=True):
+    link: Annotated[str, about("Where to POST the chunk.")]
 
 
 class DriveRuntime(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -14,9 +14,11 @@ from api.http.fields import (
     GivenTags,
     Grantees,
     Jobs,
+    NoObjects,
     Owner,
     Permissions,
     Reference,
+    Representation,
     ResourceMeta,
     ResourceUri,
     ResourceUuid,
@@ -32,7 +34,7 @@ from api.http.not_applied import differing
 from ledger.domain import commands
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ, sorted_mounts
 from ledger.domain.events import servers
-from ledger.domain.events.servers import ServerDefinition
+from ledger.domain.events.servers import PowerAction, ServerDefinition
 from projections.views.read_models import ServerView
 
 CPU_LEAST_MHZ = 250
@@ -238,6 +240,19 @@ class ServerRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
         ),
     ]
     nics: tuple[RuntimeNic, ...] = ()
+
+
+class StoppedRuntime(Representation, frozen=True):
+    """The runtime of a server that is not running, where one must be shown."""
+
+    active_since: None = None
+    nics: NoObjects = ()
+
+
+class ServerActionResult(Representation, frozen=True, kw_only=True):
+    action: PowerAction
+    result: Literal["success"] = "success"
+    uuid: Uuid
 
 
 class Server(ServerFields, kw_only=True, forbid_unknown_fields=True):
