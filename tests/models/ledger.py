@@ -1,0 +1,47 @@
+"""What every model's store has: streams, their versions and guards, and decisions that go by them."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from tests.models.explorer import Part, World
+
+Decision = Callable[[], Sequence[str]]
+"""Returns the events that follow from the state as it is now."""
+
+
+class Ledger(World):
+    """Streams of events. A decision is read in one step and committed in another.
+
+    In between others may commit. It is decided again if its stream is not as it was read; with
+    `checks_versions` off, it is not.
+    """
+
+    def __init__(self, *, checks_versions: bool = True) -> None:
+        self.checks_versions = checks_versions
+        self.streams: dict[str, list[str]] = {}
+
+    def stream(self, name: str) -> list[str]:
+        return self.streams.setdefault(name, [])
+
+    def decide(
+        self, who: str, name: str, decision: Decision, also: Callable[[], bool] = lambda: True
+    ) -> Part:
+        """Record what the decision says; `also` is a statement of the same transaction.
+
+        Return whether it was recorded: if the statement finds nothing, nothing is.
+        """
+        while True:
+            yield f"{who} reads {name}"
+            version, events = len(self.stream(name)), tuple(decision())
+            if not events:
+                return False
+            yield f"{who} commits {', '.join(events)}"
+            if len(self.stream(name)) != version and self.checks_versions:
+                continue
+            if not also():
+                return False
+            self.stream(name).extend(events)
+            return True
+
+
+def among(events: Sequence[str], kinds: Sequence[str]) -> Iterator[str]:
+    return (event for event in events if event.partition(" ")[0] in kinds)
