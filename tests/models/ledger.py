@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.models.explorer import Part, World
+from tests.models.explorer import Part, World, either
 
 Decision = Callable[[], Sequence[str]]
 """Returns the events that follow from the state as it is now."""
@@ -17,6 +17,8 @@ class Ledger(World):
 
     def __init__(self, *, checks_versions: bool = True) -> None:
         self.checks_versions = checks_versions
+        self.losses = 0
+        """How many requests and answers may be lost."""
         self.streams: dict[str, list[str]] = {}
 
     def stream(self, name: str) -> list[str]:
@@ -41,6 +43,14 @@ class Ledger(World):
                 return False
             self.stream(name).extend(events)
             return True
+
+    def is_lost(self, name: str) -> Part:
+        """Let chance decide whether a request or an answer is lost."""
+        if not self.losses:
+            return False
+        is_lost = (yield either(name, "it arrives")) == name and self.losses > 0
+        self.losses -= is_lost
+        return is_lost
 
 
 def among(events: Sequence[str], kinds: Sequence[str]) -> Iterator[str]:
