@@ -12,11 +12,12 @@ class Ledger(World):
     """Streams of events. A decision is read in one step and committed in another.
 
     In between others may commit. It is decided again if its stream is not as it was read; with
-    `checks_versions` off, it is not.
+    `checks_versions` off, it is not; with `gives_up` it is refused.
     """
 
-    def __init__(self, *, checks_versions: bool = True) -> None:
-        self.checks_versions = checks_versions
+    def __init__(self, *, checks_versions: bool = True, gives_up: bool = False) -> None:
+        self.checks_versions, self.gives_up = checks_versions, gives_up
+        self.is_refused = False
         self.losses = 0
         """How many requests and answers may be lost."""
         self.streams: dict[str, list[str]] = {}
@@ -31,18 +32,20 @@ class Ledger(World):
 
         Return whether it was recorded: if the statement finds nothing, nothing is.
         """
-        while True:
+        while not self.is_refused:
             yield f"{who} reads {name}"
             version, events = len(self.stream(name)), tuple(decision())
             if not events:
                 return False
             yield f"{who} commits {', '.join(events)}"
             if len(self.stream(name)) != version and self.checks_versions:
+                self.is_refused = self.gives_up
                 continue
             if not also():
                 return False
             self.stream(name).extend(events)
             return True
+        return False
 
     def is_lost(self, name: str) -> Part:
         """Let chance decide whether a request or an answer is lost."""
