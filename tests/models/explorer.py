@@ -6,9 +6,10 @@ waits for something, or `either(name, other)` for one of which chance decides: t
 what the `yield` returns. A process that may be killed is begun anew afterwards: its local variables
 are the memory that it loses.
 
-A world holds everything else. Two runs are in the same state if their worlds and the local variables
-of each process read the same (`repr`) and each stands at the same place; what comes after is played
-once. So whatever matters later must have a name: the position in `for each in ["a", "a"]` has none.
+A world holds everything else. Two runs are in the same state if their worlds and the local
+variables of each process read the same (`repr`) and each stands at the same place; what comes after
+is played once. So whatever matters later must have a name: the position in
+`for each in ["a", "a"]` has none.
 """
 
 from collections import deque

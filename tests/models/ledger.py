@@ -1,4 +1,4 @@
-"""What every model's store has: streams, their versions and guards, and decisions that go by them."""
+"""What the store of every model has: streams with versions, guards, and decisions by them."""
 
 from collections.abc import Callable, Iterator, Sequence
 

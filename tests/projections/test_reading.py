@@ -110,11 +110,11 @@ def test_a_snapshot_is_of_one_moment(told: Opened) -> None:
         before = jobs(snapshot)
         told.do(CreateJob(ME, "late", "x"))
         told.rebuild()
-        told.do(CreateJob(ME, "latest", "x"))
+        told.do(CreateJob(ME, "later", "x"))
         assert before == jobs(snapshot)
         assert len(before) == snapshot.count_jobs(ME, None)
     with told.snapshot() as snapshot:
-        assert jobs(snapshot)[:2] == ["latest", "late"]
+        assert jobs(snapshot)[:2] == ["later", "late"]
 
 
 # Lists
