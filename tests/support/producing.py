@@ -16,10 +16,10 @@ from ledger.domain.events.producers import (
     Tolerated,
 )
 from ledger.domain.producers.commands import (
+    AbandonJob,
     End,
     EndJob,
     FailAttempt,
-    AbandonJob,
     LoseProducer,
     RegisterJob,
     ReportProgress,

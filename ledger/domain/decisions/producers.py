@@ -38,11 +38,11 @@ from ledger.domain.events.producers import (
 )
 from ledger.domain.operations import OPERATIONS
 from ledger.domain.producers.commands import (
+    AbandonJob,
     End,
     EndJob,
     FailAttempt,
     ForceEnd,
-    AbandonJob,
     LoseProducer,
     RegisterJob,
     ReportProgress,

@@ -46,11 +46,11 @@ from ledger.domain.events.producers import (
     Tolerated,
 )
 from ledger.domain.producers.commands import (
+    AbandonJob,
     End,
     EndJob,
     FailAttempt,
     ForceEnd,
-    AbandonJob,
     LoseProducer,
     RegisterJob,
     ReportProgress,

@@ -10,10 +10,10 @@ import pytest
 from ledger.domain.commands import Command
 from ledger.domain.events.producers import Ends, JobAttemptFailed, JobCancelRequested, Tolerated
 from ledger.domain.producers.commands import (
+    AbandonJob,
     EndJob,
     FailAttempt,
     ForceEnd,
-    AbandonJob,
     LoseProducer,
     RegisterJob,
     ReportProgress,

@@ -27,9 +27,9 @@ from ledger.domain.events.producers import (
     ProgressReported,
 )
 from ledger.domain.producers.commands import (
+    AbandonJob,
     EndJob,
     FailAttempt,
-    AbandonJob,
     LoseProducer,
     RequestCancel,
     SealJob,
