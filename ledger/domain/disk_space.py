@@ -22,7 +22,7 @@ KEPT_FILES = 1024
 
 
 class DiskState(StrEnum):
-    """How full the disk is: roomy, low, or so full that the reserve was abandoned."""
+    """How full the disk is: roomy, low, or so full that the reserve was given up."""
 
     ROOMY = "roomy"
     LOW = "low"
@@ -58,7 +58,7 @@ def reserve_bytes(disk: int, most: int) -> int:
 def state_after(before: DiskState, free: int, reserve: int) -> DiskState:
     """Return the state of a disk with so many bytes free, beside the reserve if it is there.
 
-    A reserve that was abandoned is restored once twice its size is free; otherwise the disk would be
+    A reserve that was given up is restored once twice its size is free; otherwise the disk would be
     full again at the next event. Without a reserve, nothing can be held back.
     """
     if not reserve:

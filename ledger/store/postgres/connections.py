@@ -68,7 +68,7 @@ class _Sum(Loader):
 class Patience:
     """Patience with a server that loses the connection, or refuses, whenever work is repeated.
 
-    It lasts for a minute from the first time. Then the work is abandoned, and others get their turn.
+    It lasts for a minute from the first time. Then the work is given up, and others get their turn.
     """
 
     def __init__(self) -> None:

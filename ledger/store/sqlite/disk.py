@@ -26,7 +26,7 @@ def free_bytes(directory: Path) -> int:
 class Disk:
     """The file system that a ledger is on; for one thread, but `state` and `free_bytes`.
 
-    The reserve is of random bytes, which no file system stores in less room. It is abandoned before
+    The reserve is of random bytes, which no file system stores in less room. It is given up before
     SQLite opens the file, if necessary: even to read, that takes some room. It is made again by a
     thread of its own; until it is there, the disk is full.
     """

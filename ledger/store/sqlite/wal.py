@@ -1,6 +1,6 @@
 """The WAL of a ledger's file, which must stay shorter than half of the reserve.
 
-Only then is there room to checkpoint it on a full disk, once the reserve is abandoned. It is
+Only then is there room to checkpoint it on a full disk, once the reserve is given up. It is
 checkpointed at a quarter of the reserve; long reads keep it from starting over.
 """
 
@@ -30,7 +30,7 @@ def wal_bytes(file: Path) -> int:
 def giving_way(file: Path) -> Callable[[], bool]:
     """Return what tells whether a read that begins now must end so that another process can write.
 
-    The size of the reserve tells how long the WAL may be; without one, it may have been abandoned. A
+    The size of the reserve tells how long the WAL may be; without one, it may have been given up. A
     WAL that was long already and does not grow is no reason to end: nobody writes. Nor is one on
     read-only media, or a file without a WAL, as that of a backup.
     """
