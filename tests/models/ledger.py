@@ -1,4 +1,4 @@
-"""What every model's store has: streams, their versions and guards, and decisions that go by them."""
+"""What the models share: streams, and decisions that go by their versions."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -117,7 +117,9 @@ class Leases(World):
     def broken(self) -> Iterator[str]:
         if self.is_too_early:
             yield "lost too early"
-        if any(first == second for first, second in zip(self.events, self.events[1:], strict=False)):
+        if any(
+            first == second for first, second in zip(self.events, self.events[1:], strict=False)
+        ):
             yield "lost or returned twice"
 
     def left_undone(self) -> Iterator[str]:

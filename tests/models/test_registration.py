@@ -16,7 +16,12 @@ class Registrations(Ledger):
     """
 
     def __init__(
-        self, instances: str = "pq", *, losses: int = 1, claims_id: bool = True, derives: bool = True
+        self,
+        instances: str = "pq",
+        *,
+        losses: int = 1,
+        claims_id: bool = True,
+        derives: bool = True,
     ) -> None:
         super().__init__()
         self.rules = claims_id, derives
@@ -199,7 +204,14 @@ def test_after_a_restore_two_instances_share_no_attempt() -> None:
         (lambda: TakingUp(checks_versions=False), "two take up the same attempt"),
         (lambda: Restored(names_instance=False), "two instances share an attempt"),
     ],
-    ids=["no claim", "drawn token", "by the row", "any attempt's row", "no versions", "no instance"],
+    ids=[
+        "no claim",
+        "drawn token",
+        "by the row",
+        "any attempt's row",
+        "no versions",
+        "no instance",
+    ],
 )
 def test_without_a_rule_it_is_broken(left_out: Callable[[], World], broken: str) -> None:
     assert explore(left_out).broken == broken
