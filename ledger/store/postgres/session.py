@@ -179,10 +179,10 @@ class WritingSession:
 
     @contextmanager
     def _in_doubt(self) -> Iterator[None]:
-        """Let a failure of the store be that of a commit, which may have been made before.
+        """Raise a failure of the store as that of a commit, which may have been made before it.
 
-        Unless the process stops in any case, it must: the mark of what comes next would be that of
-        the commit, so that one could be taken for the other.
+        The process must stop: the next transaction would get the same mark as the commit, and one
+        could be taken for the other.
         """
         try:
             yield
