@@ -120,7 +120,7 @@ class WritingSession:
         self.marks.note_commit()
 
     def find_out(self) -> bool:
-        """Return whether the transaction was committed whose connection was lost.
+        """Return whether the transaction that lost its connection was committed.
 
         If so, it is not after `position`. Raises `CommitPending` if the process stops before that
         is found out, and `CommitFailed` if the server does not say.
