@@ -133,8 +133,8 @@ Change = Fact | Secret | Discarded
 class PoolSpace(NamedTuple):
     """A pool as placement sees it; it is `here` if this process has it mounted.
 
-    What is left in a `full` one must stay free; it may take `free_files` more files. Only a process
-    that has a pool knows that of it.
+    What is left in a `full` one must stay free; it may take `free_files` more files. Only processes
+    that have mounted the pool know these.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Environment(Protocol):
         """Return the pools of this process and those of workers elsewhere."""
 
     def look_for_pools(self) -> bool:
-        """Ask which pools workers have by now; return whether those may be others than before.
+        """Ask again which pools workers have; return whether they may have changed.
 
         Blocks. Raise `StoreFailed`.
         """

@@ -22,7 +22,7 @@ Crowded = Sequence[Sequence[str]]
 
 
 def knowing_all_pools(environment: Environment, attempt: Callable[[], T]) -> T:
-    """Return what `attempt` does; for want of a pool it is refused only if the store knows of none.
+    """Return what `attempt` returns; if it lacks a pool, try again with all pools in the store.
 
     Whether a worker is there must not depend on when this process heard of it. This may block.
     """
@@ -43,8 +43,8 @@ def place(
 ) -> PoolSpace:
     """Choose a pool of this storage type: away from `avoid`, then `near`, then with most room.
 
-    A full one is chosen last, and one without files at the very last. A copy within a pool may be a
-    reflink, so a clone is placed near its source.
+    A full one is chosen last, and one that can take no more files after all others. A copy within a
+    pool may be a reflink, so a clone is placed near its source.
 
     Raise `NoPools`, or `UnknownStorageType` if none of the pools has the type.
     """
