@@ -22,6 +22,7 @@ from ledger.domain.errors import (
     NoStoreTime,
     NotFound,
     PoolsFull,
+    PoolSilent,
     QuotaExceeded,
     ReadCut,
     Refusal,
@@ -31,6 +32,7 @@ from ledger.domain.errors import (
     WrongState,
 )
 from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
+from ledger.images.pool_thread import SILENCE_S
 from ledger.proofs.tree import LeavesArchived
 from ledger.workers.worker_registry import REFRESH_S
 
@@ -137,6 +139,7 @@ _ANSWERS: Mapping[type[Exception], _Answer] = {
     ),
     PoolsFull: _Answer(507, "backend"),
     NoPools: _Answer(503, "backend", retry_after_s=REFRESH_S),
+    PoolSilent: _Answer(503, "backend", retry_after_s=SILENCE_S),
     NoStoreTime: _Answer(503, "backend"),
     ReadCut: _Answer(503, "backend"),
     StoreFull: _Answer(507, "backend"),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar, assert_never
 
 from ledger.application import Ledger
+from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import (
     CompleteResize,
     CreateDrives,
@@ -30,8 +31,8 @@ from ledger.domain.commands import (
     MarkDriveReady,
     NewDrive,
 )
-from ledger.domain.context import Environment
-from ledger.domain.decisions.placement import knowing_all_pools, place_here
+from ledger.domain.context import ImageData
+from ledger.domain.decisions.placement import place_here
 from ledger.domain.errors import DriveBusy, Refusal, StoreFailed
 from ledger.domain.events import DriveDefinition, DriveDeleted
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob
@@ -40,12 +41,14 @@ from ledger.images.files import create_blank, grow, publish, remove, sync_direct
 from ledger.images.incoming_image import IncomingImage
 from ledger.images.pools import Pool
 from ledger.images.regular_files import is_there
+from ledger.images.surveys import Surveyor, surveyed
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller, uncancelled
 from ledger.workers.blocks import join_blocks
 from ledger.workers.chunk_intake import ChunkIntake
 
 THREADS = 4
+"""Of each pool: one that hangs must not hold up the others."""
 LEFTOVER_S = 24 * 60 * 60
 """A file not written to for so long is a leftover, even if other processes use the pool."""
 
@@ -67,14 +70,16 @@ class ImageKeeper:
         self,
         ledger: Ledger,
         pools: Mapping[str, Pool],
-        environment: Environment,
+        environment: Surveyor,
     ) -> None:
         self._ledger = ledger
         self._pools = pools
         self._environment = environment
         self.chunks = ChunkIntake(ledger, pools)
         """For uploads that come in chunks."""
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="image_keeper")
+        self._threads = {
+            name: ThreadPoolExecutor(THREADS, thread_name_prefix=f"images-{name}") for name in pools
+        }
 
     def start(self, unfinished: Iterable[str]) -> None:
         """Finish what an earlier process left, and from now on do new tasks."""
@@ -105,7 +110,8 @@ class ImageKeeper:
 
     def stop(self) -> None:
         """Finish what is under way."""
-        self._threads.shutdown(wait=True)
+        for threads in self._threads.values():
+            threads.shutdown(wait=True)
 
     async def receive(
         self,
@@ -123,7 +129,7 @@ class ImageKeeper:
         and when cancelled, nothing is left behind.
         """
         drive = drive or self._environment.new_id()
-        pool = await asyncio.to_thread(self._choose_pool, definition.storage_type)
+        pool = await self._choose_pool(definition.storage_type)
         incoming = IncomingImage(pool.upload(drive), pool.require_room)
         try:
             async for block in join_blocks(stream):
@@ -136,13 +142,13 @@ class ImageKeeper:
         await uncancelled(self._make_drive(drive, pool, record(new)))
         return drive
 
-    def _choose_pool(self, storage_type: str) -> Pool:
+    async def _choose_pool(self, storage_type: str) -> Pool:
         """Choose a pool of this process as the ledger does for a drive that comes in chunks."""
-        environment = self._environment
-        space = knowing_all_pools(
-            environment, lambda: place_here(environment.pools(), storage_type)
-        )
-        return self._pools[space.name]
+
+        async def choose(_: ImageData) -> Pool:
+            return self._pools[place_here(self._environment.pools(), storage_type).name]
+
+        return await surveyed(self._environment, choose)
 
     async def _make_drive(self, drive: str, pool: Pool, recorded: Awaitable[object]) -> None:
         """Make the drive of an upload that is on disk; from then on the ledger says what follows.
@@ -178,17 +184,19 @@ class ImageKeeper:
     def _submit_new(self, commit: Commit) -> None:
         for task in commit.tasks:
             if not isinstance(task, RunJob):
-                self._submit(self.run_task, task, task.drive)
+                self._submit(self.run_task, task, task.drive, task.pool)
 
     def _discard_chunks(self, commit: Commit) -> None:
         for stream, recorded in commit.events:
-            if isinstance(recorded.event, DriveDeleted):
-                drive = stream.removeprefix("drive-")
-                self._submit(self.chunks.discard, drive, drive)
+            drive = commit.states[stream]
+            if isinstance(recorded.event, DriveDeleted) and isinstance(drive, Drive):
+                self._submit(self.chunks.discard, drive.uuid, drive.uuid, drive.pool)
 
-    def _submit(self, work: Callable[[T], None], about: T, drive: str) -> None:
+    def _submit(self, work: Callable[[T], None], about: T, drive: str, pool: str) -> None:
+        if pool not in self._threads:
+            return
         try:
-            self._threads.submit(self._run_logged, work, about, drive)
+            self._threads[pool].submit(self._run_logged, work, about, drive)
         except RuntimeError:  # stopped meanwhile: the next start does it
             log.info("drive %s is left to the next start", drive)
 

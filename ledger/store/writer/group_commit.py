@@ -15,6 +15,7 @@ from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import (
     ConcurrentChange,
     NoStoreTime,
+    NotMeasured,
     StoreFailed,
     StoreFull,
     StoreUnreachable,
@@ -185,6 +186,8 @@ class GroupCommit:
         for waiting in tried.accepted:
             commands.labels(type(waiting.command).__name__, "recorded").inc()
         for waiting, error in tried.refused:
+            if isinstance(error, NotMeasured):
+                continue  # it is decided again
             commands.labels(type(waiting.command).__name__, type(error).__name__).inc()
 
     def _repeat(self, batch: list[WaitingCommand], repeats: int) -> None:
