@@ -194,6 +194,7 @@ class ImageKeeper:
 
     def _submit(self, work: Callable[[T], None], about: T, drive: str, pool: str) -> None:
         if pool not in self._threads:
+            log.error("drive %s waits for pool %s, which is not configured", drive, pool)
             return
         try:
             self._threads[pool].submit(self._run_logged, work, about, drive)
@@ -233,8 +234,10 @@ class ImageKeeper:
         try:
             self._provide_image(uuid)
         except (OSError, PoolFull, NotRegular) as error:
-            log.warning("drive %s has no image yet: %s", uuid, error)
             reason = owner_reason(error, "the image cannot be made; the service's log says why")
+            drive = self._ledger.drive(uuid)
+            if drive is not None and drive.failed != reason:  # else it is tried again and again
+                log.warning("drive %s has no image yet: %s", uuid, error)
             self._ledger.execute_blocking(FailImage(uuid, reason), _CALLER)
 
     def _provide_image(self, uuid: str) -> None:
@@ -270,7 +273,6 @@ class ImageKeeper:
         if drive is None or drive.resizing is None:
             return
         if drive.pool not in self._pools:
-            log.error("drive %s waits for pool %s, which is not configured", uuid, drive.pool)
             return
         done: CompleteResize | FailResize = CompleteResize(uuid)
         try:
