@@ -1,10 +1,11 @@
 """Reads for retention: trees that have ended, deleted resources, and the jobs that name them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 from ledger.domain.retention_policy import Departed, JobInTree, Tree
 from ledger.domain.stamps import moment_of
@@ -12,36 +13,57 @@ from ledger.store.log import streamed
 from ledger.store.parameters import among, marks, timestamp
 from ledger.store.seam import Cursor, RowKey
 from ledger.store.tables.stamps import moment_of_fault
-from ledger.store.tables.tiles import position_at
 from projections.views.generations import live_generation
 
 _JOB_STREAM = "'job-' || uuid"
 
 
-def ended_trees(cursor: Cursor, cutoff: datetime) -> Iterator[Tree]:
-    """Yield every tree whose root ended before the cutoff, with all jobs below it.
+PAGE = 500
+"""Trees, or deleted things, that are read from one snapshot."""
 
-    It must also be one of those that the ledger had by then: a clock that was slow does not make a
-    tree old.
+
+class Key(NamedTuple):
+    """A place in the order of what is over: since when, and its name. Neither ever changes."""
+
+    at: str
+    name: str
+
+
+BEGINNING = Key("", "")
+
+
+def ended_trees(
+    cursor: Cursor, after: Key, *, cutoff: datetime, reached: int
+) -> tuple[list[Tree], Key | None]:
+    """Return trees whose root ended before the cutoff, with all jobs below, and where to go on.
+
+    They must also be among those that the ledger had when it `reached` this position, at the
+    cutoff: a clock that was slow does not make a tree old.
     """
     g = live_generation(cursor)
-    reached = position_at(cursor, cutoff)
     cursor.execute(
-        f"SELECT uuid FROM jobs_g{g}"
+        f"SELECT last_modified, uuid FROM jobs_g{g}"
         " WHERE parent IS NULL AND state <> 'started' AND last_modified < ?"
-        f" AND {_newest_of(_JOB_STREAM)} <= ? ORDER BY last_modified",
-        (timestamp(cutoff), reached),
+        f" AND (last_modified, uuid) > (?, ?) AND {_newest_of(_JOB_STREAM)} <= ?"
+        " ORDER BY last_modified, uuid LIMIT ?",
+        (timestamp(cutoff), *after, reached, PAGE),
     )
-    roots = [uuid for (uuid,) in cursor.fetchall()]
+    roots = [Key(*row) for row in cursor.fetchall()]
     jobs = among(
         cursor,
         f"SELECT root, owner, uuid, parent, state, last_modified FROM jobs_g{g}"
         " WHERE root IN (...) ORDER BY root, parent IS NOT NULL, ordinal, uuid",
-        roots,
+        [root.name for root in roots],
     )
+    trees = []
     for _, rows in groupby(jobs, key=itemgetter(0)):
         tree = list(rows)
-        yield Tree(tree[0][1], [_job(*row[2:]) for row in tree])
+        trees.append(Tree(tree[0][1], [_job(*row[2:]) for row in tree]))
+    return trees, _next_of(roots)
+
+
+def _next_of(page: Sequence[Key]) -> Key | None:
+    return page[-1] if len(page) == PAGE else None
 
 
 def _newest_of(stream: str) -> str:
@@ -81,34 +103,40 @@ def _job(uuid: str, parent: str | None, state: str, last_modified: str) -> JobIn
     return JobInTree(uuid, parent, state, datetime.fromisoformat(last_modified))
 
 
-def departed(cursor: Cursor, cutoff: datetime) -> list[Departed]:
+def departed(
+    cursor: Cursor, after: Key, *, cutoff: datetime, reached: int
+) -> tuple[list[Departed], Key | None]:
     """Return what was deleted before the cutoff, with the roots of the jobs that name it."""
     g = live_generation(cursor)
-    reached = position_at(cursor, cutoff)
     cursor.execute(
-        f"SELECT stream, at FROM departed_g{g} WHERE at < ? AND {_newest_of('stream')} <= ?"
-        " ORDER BY at",
-        (timestamp(cutoff), reached),
+        f"SELECT at, stream FROM departed_g{g} WHERE at < ? AND (at, stream) > (?, ?)"
+        f" AND {_newest_of('stream')} <= ? ORDER BY at, stream LIMIT ?",
+        (timestamp(cutoff), *after, reached, PAGE),
     )
-    gone = {stream.partition("-")[2]: (stream, at) for stream, at in cursor.fetchall()}
+    gone = [Key(*row) for row in cursor.fetchall()]
     named_by: dict[str, set[str]] = {}
     for resource, root in among(
         cursor,
         f"SELECT resource, root FROM job_resources_g{g} JOIN jobs_g{g} ON uuid = job"
         " WHERE resource IN (...)",
-        list(gone),
+        [_uuid_of(stream) for _, stream in gone],
     ):
         named_by.setdefault(resource, set()).add(root)
-    return [
-        Departed(stream, datetime.fromisoformat(at), frozenset(named_by.get(uuid, ())))
-        for uuid, (stream, at) in gone.items()
+    found = [
+        Departed(stream, datetime.fromisoformat(at), frozenset(named_by.get(_uuid_of(stream), ())))
+        for at, stream in gone
     ]
+    return found, _next_of(gone)
+
+
+def _uuid_of(stream: str) -> str:
+    return stream.partition("-")[2]
 
 
 def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
     """Return the row keys of a stream whose events cannot be read, also from its log entries."""
     g = live_generation(cursor)
-    uuid = stream.partition("-")[2]
+    uuid = _uuid_of(stream)
     keys: list[RowKey] = [("jobs", (uuid,)), ("departed", (stream,))]
     cursor.execute(f"SELECT job, place FROM job_resources_g{g} WHERE job = ?", (uuid,))
     keys += [("job_resources", tuple(key)) for key in cursor.fetchall()]
