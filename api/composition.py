@@ -35,12 +35,21 @@ from api.service.environment import ServiceEnvironment, new_mac, new_password
 from api.service.heavy_reads import HeavyReads
 from api.service.ids import new_id
 from api.service.request_rates import RequestRates
-from api.service.service import OpenLedger, RunningLedger, Service, Worker
+from api.service.service import (
+    DirectoryParts,
+    OpenLedger,
+    RunningLedger,
+    Service,
+    ServiceParts,
+    Worker,
+    join_ledger,
+    join_service,
+)
 from api.service.settings import DEFAULT_HOSTS, DEFAULT_RANGE, Settings, WorkerSettings
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
-from ledger.domain.errors import PauseLost, StoreFailed
+from ledger.domain.errors.store import PauseLost, StoreFailed
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.files import make_directory
 from ledger.images.pools import Pool
@@ -50,11 +59,12 @@ from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
 from ledger.store.lease import PATIENCE_S
 from ledger.store.tables import checkpoints
 from ledger.workers.worker_registry import WorkerRegistry
-from projections.feed.feed import Feed
+from projections.feed.feed import REPEAT_S, Feed
 from projections.maintenance.backup.restoration import is_unfinished
 from projections.maintenance.rebuild import AlreadyRebuilding, NotCompared, rebuild
 from projections.maintenance.retention.compaction import ARCHIVES
 from projections.maintenance.retention.service import Retention
+from projections.maintenance.retention.spent import spend_archived
 from projections.views.generations import is_outdated
 from projections.views.views import Views
 
@@ -116,7 +126,7 @@ async def open_ledger(
             patience_s=PATIENCE_S,
         )
         try:
-            yield OpenLedger(**vars(running), accounts=accounts, retention=retention, clocks=clocks)
+            yield join_ledger(running, DirectoryParts(accounts, retention, clocks))
         finally:
             accounts.close()
 
@@ -207,6 +217,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         quotas=settings.limits.quotas,
         reserve=reserve,
     ) as opened:
+        await asyncio.to_thread(spend_archived, opened.ledger, Shelf(settings.data / ARCHIVES))
         signer = _signer_of(opened.ledger, settings.data)
         views = opened.database.views(lambda: opened.ledger.commits)
         work = ImageWork(opened, views, settings)
@@ -243,8 +254,7 @@ def _service_of(
 ) -> Service:
     ledger, limits = opened.ledger, settings.limits
     admission = Admission(limits)
-    return Service(
-        **vars(opened),
+    parts = ServiceParts(
         views=views,
         archives=Shelf(settings.data / ARCHIVES),
         idempotency_keys=IdempotencyKeys(ledger, now=ledger.clock.now),
@@ -263,11 +273,17 @@ def _service_of(
         reads=HeavyReads(admission, limits),
         rates=RequestRates(limits.requests_per_second, limits.requests_burst, time.monotonic),
     )
+    return join_service(opened, parts)
 
 
 def _feed_of(opened: OpenLedger, views: Views) -> Feed:
     """Return the feed of all commits; an account that is logged out hears no more of it."""
-    feed = Feed(views, frames(opened.ledger.clock.now), on_failure=opened.failed.set)
+    feed = Feed(
+        views,
+        frames(opened.ledger.clock.now),
+        on_failure=opened.failed.set,
+        repeat_s=REPEAT_S,
+    )
     opened.ledger.listen(feed.notice, feed.is_followed)
     opened.accounts.listen(feed.dismiss)
     return feed

@@ -13,8 +13,9 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command
 from ledger.domain.disk_space import DiskSpace
-from ledger.domain.errors import StoreFailed
-from ledger.domain.events import drive_stream, job_stream
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events.drives import drive_stream
+from ledger.domain.events.jobs import job_stream
 from ledger.images.surveys import Surveyor, places, surveyed, surveyed_blocking
 from ledger.store.lease import Lease, ThreadLease
 from ledger.store.metrics import Meter

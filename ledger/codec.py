@@ -14,48 +14,68 @@ import msgspec
 from eventsourcing.persistence import StoredEvent
 from msgspec.structs import astuple
 
-from ledger.domain import events as e
-from ledger.domain.errors import UnknownEvent
-from ledger.domain.events import Event, Recorded
+from ledger.domain.errors.store import UnknownEvent
+from ledger.domain.events import (
+    Event,
+    Recorded,
+    drives,
+    housekeeping,
+    jobs,
+    keypairs,
+    producers,
+    profiles,
+    servers,
+    tags,
+    values,
+)
 
 _CURRENT: dict[type[Event], str] = {
-    e.JobCreated: "job-created/2",
-    e.ChildAttached: "child-attached/1",
-    e.JobAttemptStarted: "job-attempt-started/1",
-    e.JobAttemptLost: "job-attempt-lost/1",
-    e.ProgressUpdated: "progress-updated/2",
-    e.ChildEnded: "child-ended/1",
-    e.JobSucceeded: "job-succeeded/1",
-    e.JobFailed: "job-failed/1",
-    e.JobCancelled: "job-cancelled/1",
-    e.DriveCreated: "drive-created/1",
-    e.DriveReady: "drive-ready/1",
-    e.DriveImageFailed: "drive-image-failed/1",
-    e.DriveChanged: "drive-changed/1",
-    e.DriveResizeStarted: "drive-resize-started/1",
-    e.DriveResized: "drive-resized/1",
-    e.DriveResizeFailed: "drive-resize-failed/1",
-    e.DriveDeleted: "drive-deleted/1",
-    e.ServerCreated: "server-created/1",
-    e.ServerChanged: "server-changed/2",
-    e.ServerPowerChanged: "server-power-changed/2",
-    e.ServerDeleted: "server-deleted/1",
-    e.TagCreated: "tag-created/1",
-    e.TagChanged: "tag-changed/1",
-    e.ResourceTagged: "resource-tagged/1",
-    e.ResourceUntagged: "resource-untagged/1",
-    e.TagDeleted: "tag-deleted/1",
-    e.KeypairCreated: "keypair-created/1",
-    e.KeypairChanged: "keypair-changed/1",
-    e.KeypairDeleted: "keypair-deleted/1",
-    e.ProfileChanged: "profile-changed/1",
-    e.RetentionPolicySet: "retention-policy-set/1",
-    e.JobsDiscarded: "jobs-discarded/1",
-    e.ArchiveWritten: "archive-written/1",
-    e.LedgerCompacted: "ledger-compacted/1",
-    e.LedgerRestored: "ledger-restored/1",
-    e.StreamParked: "stream-parked/1",
-    e.StreamReleased: "stream-released/1",
+    jobs.JobCreated: "job-created/2",
+    jobs.ChildAttached: "child-attached/1",
+    jobs.JobAttemptStarted: "job-attempt-started/2",
+    jobs.JobAttemptLost: "job-attempt-lost/2",
+    jobs.ProgressUpdated: "progress-updated/2",
+    jobs.ChildEnded: "child-ended/1",
+    jobs.JobSucceeded: "job-succeeded/2",
+    jobs.JobFailed: "job-failed/2",
+    jobs.JobCancelled: "job-cancelled/2",
+    producers.JobRegistered: "job-registered/1",
+    producers.ProgressReported: "progress-reported/1",
+    producers.JobAttemptReturned: "job-attempt-returned/1",
+    producers.JobAttemptFailed: "job-attempt-failed/1",
+    producers.JobSealed: "job-sealed/1",
+    producers.JobCancelRequested: "job-cancel-requested/1",
+    producers.JobCancelSeen: "job-cancel-seen/1",
+    producers.JobSkipped: "job-skipped/1",
+    producers.LateReportRecorded: "late-report-recorded/1",
+    drives.DriveCreated: "drive-created/1",
+    drives.DriveReady: "drive-ready/1",
+    drives.DriveImageFailed: "drive-image-failed/1",
+    drives.DriveChanged: "drive-changed/1",
+    drives.DriveResizeStarted: "drive-resize-started/1",
+    drives.DriveResized: "drive-resized/1",
+    drives.DriveResizeFailed: "drive-resize-failed/1",
+    drives.DriveDeleted: "drive-deleted/1",
+    servers.ServerCreated: "server-created/1",
+    servers.ServerChanged: "server-changed/2",
+    servers.ServerPowerChanged: "server-power-changed/2",
+    servers.ServerDeleted: "server-deleted/1",
+    tags.TagCreated: "tag-created/1",
+    tags.TagChanged: "tag-changed/1",
+    tags.ResourceTagged: "resource-tagged/1",
+    tags.ResourceUntagged: "resource-untagged/1",
+    tags.TagDeleted: "tag-deleted/1",
+    keypairs.KeypairCreated: "keypair-created/1",
+    keypairs.KeypairChanged: "keypair-changed/1",
+    keypairs.KeypairDeleted: "keypair-deleted/1",
+    profiles.ProfileChanged: "profile-changed/1",
+    housekeeping.RetentionPolicySet: "retention-policy-set/1",
+    housekeeping.JobsDiscarded: "jobs-discarded/1",
+    housekeeping.ArchiveWritten: "archive-written/1",
+    housekeeping.LedgerCompacted: "ledger-compacted/1",
+    housekeeping.LedgerRestored: "ledger-restored/1",
+    housekeeping.StreamParked: "stream-parked/1",
+    housekeeping.StreamReleased: "stream-released/1",
 }
 
 Decode = Callable[[bytes], Recorded[Event]]
@@ -66,12 +86,12 @@ def _decoder(event: type[Event]) -> Decode:
     return decode
 
 
-class _JobCreated1(e.Closed, frozen=True):
+class _JobCreated1(values.Closed, frozen=True):
     """`job-created/1`: a job learned by its first report how much there was to copy."""
 
-    operation: e.OperationName
+    operation: jobs.OperationName
     owner: str
-    resources: tuple[e.Resource, ...]
+    resources: tuple[jobs.Resource, ...]
     root: str
     parent: str | None = None
     ordinal: int = 0
@@ -79,11 +99,11 @@ class _JobCreated1(e.Closed, frozen=True):
 
 def _job_created_1(state: bytes) -> Recorded[Event]:
     old = msgspec.json.decode(state, type=Recorded[_JobCreated1])
-    event = e.JobCreated(*astuple(old.event))
+    event = jobs.JobCreated(*astuple(old.event))
     return Recorded(old.recorded_at, old.actor, old.request_id, event)
 
 
-class _ProgressUpdated1(e.Closed, frozen=True):
+class _ProgressUpdated1(values.Closed, frozen=True):
     """`progress-updated/1`: verification was not reported."""
 
     attempt: int
@@ -95,19 +115,19 @@ class _ProgressUpdated1(e.Closed, frozen=True):
 
 def _progress_updated_1(state: bytes) -> Recorded[Event]:
     old = msgspec.json.decode(state, type=Recorded[_ProgressUpdated1])
-    event = e.ProgressUpdated(*astuple(old.event))
+    event = jobs.ProgressUpdated(*astuple(old.event))
     return Recorded(old.recorded_at, old.actor, old.request_id, event)
 
 
-class _ServerChanged1(e.Closed, frozen=True):
+class _ServerChanged1(values.Closed, frozen=True):
     """`server-changed/1`: the mounts were all that could change."""
 
-    mounts: tuple[e.Mount, ...]
+    mounts: tuple[servers.Mount, ...]
 
 
 def _server_changed_1(state: bytes) -> Recorded[Event]:
     old = msgspec.json.decode(state, type=Recorded[_ServerChanged1])
-    event = e.ServerChanged(mounts=old.event.mounts)
+    event = servers.ServerChanged(mounts=old.event.mounts)
     return Recorded(old.recorded_at, old.actor, old.request_id, event)
 
 
@@ -115,8 +135,14 @@ DECODERS: dict[str, Decode] = {
     **{topic: _decoder(event) for event, topic in _CURRENT.items()},
     "job-created/1": _job_created_1,
     "progress-updated/1": _progress_updated_1,
+    # What these had is the same in the next version, in which more may be told.
+    "job-attempt-started/1": _decoder(jobs.JobAttemptStarted),
+    "job-attempt-lost/1": _decoder(jobs.JobAttemptLost),
+    "job-succeeded/1": _decoder(jobs.JobSucceeded),
+    "job-failed/1": _decoder(jobs.JobFailed),
+    "job-cancelled/1": _decoder(jobs.JobCancelled),
     "server-changed/1": _server_changed_1,
-    "server-power-changed/1": _decoder(e.ServerPowerChanged),  # it had no addresses
+    "server-power-changed/1": _decoder(servers.ServerPowerChanged),  # it had no addresses
 }
 """How each stored name is read; a superseded version is read by its upcast."""
 
@@ -177,6 +203,12 @@ def name_of(topic: str) -> str:
 
 def names_of(events: Iterable[type[Event]]) -> frozenset[str]:
     return frozenset(name_of(_CURRENT[event]) for event in events)
+
+
+def topics_of(events: Iterable[type[Event]]) -> tuple[str, ...]:
+    """Return the names under which these events are stored, in all versions of their shapes."""
+    names = names_of(events)
+    return tuple(topic for topic in DECODERS if name_of(topic) in names)
 
 
 def leaf_hash(stream: str, version: int, topic: str, state: bytes) -> bytes:

@@ -9,31 +9,26 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.domain.events import (
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import (
     DriveChanged,
     DriveCreated,
     DriveDeleted,
     DriveImageFailed,
     DriveResizeFailed,
     DriveResizeStarted,
-    Event,
-    JobCancelled,
-    JobCreated,
-    JobFailed,
-    KeypairChanged,
-    KeypairCreated,
-    KeypairDeleted,
+)
+from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed
+from ledger.domain.events.keypairs import KeypairChanged, KeypairCreated, KeypairDeleted
+from ledger.domain.events.profiles import ProfileChanged
+from ledger.domain.events.servers import (
     PowerAction,
-    ProfileChanged,
-    Recorded,
     ServerChanged,
     ServerCreated,
     ServerDeleted,
     ServerPowerChanged,
-    TagChanged,
-    TagCreated,
-    TagDeleted,
 )
+from ledger.domain.events.tags import TagChanged, TagCreated, TagDeleted
 from ledger.domain.operations import OPERATIONS, operation_of
 from ledger.store.parameters import timestamp
 from ledger.store.seam import Rows
@@ -128,6 +123,6 @@ def _lines(event: Event, category: str, uuid: str) -> Iterator[Line]:
         case (
             DriveImageFailed(error=error) | DriveResizeFailed(error=error) | JobFailed(error=error)
         ):
-            yield Line(_ACTIONS[type(event)], category, uuid, error)
+            yield Line(_ACTIONS[type(event)], category, uuid, error or "")
         case _:
             yield Line(_ACTIONS[type(event)], category, uuid)

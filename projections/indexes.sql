@@ -3,7 +3,7 @@ CREATE INDEX IF NOT EXISTS jobs_g{g}_newest ON jobs_g{g} (owner, last_modified D
 CREATE INDEX IF NOT EXISTS jobs_g{g}_state ON jobs_g{g} (owner, state, last_modified DESC, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_created ON jobs_g{g} (owner, created, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_state_created ON jobs_g{g} (owner, state, created, uuid);
-CREATE INDEX IF NOT EXISTS jobs_g{g}_ended ON jobs_g{g} (last_modified)
+CREATE INDEX IF NOT EXISTS jobs_g{g}_ended ON jobs_g{g} (ended)
     WHERE parent IS NULL AND state <> 'started';
 CREATE INDEX IF NOT EXISTS jobs_g{g}_running ON jobs_g{g} (created) WHERE state = 'started';
 CREATE INDEX IF NOT EXISTS job_resources_g{g}_resource

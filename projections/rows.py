@@ -1,5 +1,6 @@
 """From an aggregate's state to the rows that show it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import assert_never
 
@@ -11,6 +12,7 @@ from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, R
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
+from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.store.parameters import timestamp
@@ -37,6 +39,22 @@ _NO_ROWS: Rows = {}
 
 def rows(state: Aggregate | None) -> Rows:
     """Return all rows that show this aggregate, by table and primary key."""
+    shown = own_rows(state)
+    return {**shown, **relation_rows(relations_of(state))} if isinstance(state, Tag) else shown
+
+
+def relation_rows(relations: Iterable[Relation]) -> Rows:
+    """Return the rows that show these relations, each by one row of its own: those of tags.
+
+    A tag has thousands, of which an event changes one. All others are among the rows of the
+    aggregate that they come from.
+    """
+    borne = (relation for relation in relations if isinstance(relation, TaggedBy))
+    return keyed(*(TagResourceRow(each.tag, each.resource, each.kind) for each in borne))
+
+
+def own_rows(state: Aggregate | None) -> Rows:
+    """Return the rows that show this aggregate, without those that show its relations."""
     match state:
         case Job():
             return _job_rows(state)
@@ -68,6 +86,7 @@ def job_row(job: Job) -> JobRow:
         state=job.state,
         created=timestamp(job.created),
         last_modified=timestamp(job.last_modified),
+        ended=_time(job.ended),
         progress=job.progress,
         weight=job.weight,
         bytes_done=job.bytes_done,
@@ -79,6 +98,7 @@ def job_row(job: Job) -> JobRow:
         bytes_before=attempt.bytes_before if attempt else 0,
         copied=_time(attempt.copied if attempt else None),
         reported=_time(attempt.reported if attempt else None),
+        source=None if job.produced is None else job.produced.registered.source,
     )
 
 
@@ -169,8 +189,7 @@ def _tag_rows(tag: Tag) -> Rows:
             folded_name=fold_case(tag.name),
             created=timestamp(tag.created),
             meta=_encoder.encode(tag.meta),
-        ),
-        *(TagResourceRow(tag.uuid, uuid, kind) for uuid, kind in tag.resources.items()),
+        )
     )
 
 

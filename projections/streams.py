@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from ledger.codec import decode
 from ledger.domain.aggregates import Aggregate, evolve, fold
 from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Sweep
-from ledger.domain.errors import UnknownEvent, UnreadableStream
-from ledger.domain.events import POLICY_STREAM, Event, Recorded
+from ledger.domain.errors.store import UnknownEvent, UnreadableStream
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.housekeeping import POLICY_STREAM
 from ledger.store.seam import Log, Rows
 from projections.audit_log import entries
 from projections.rows import rows

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -109,7 +109,9 @@ class JobResourceRow(Struct, frozen=True, gc=False):
 class JobRow(Struct, frozen=True, gc=False):
     """A job; its figures are its own, not its children's.
 
-    From `began` on they are those of the current attempt: see `ledger.domain.aggregates.job`.
+    `ended` is when it ended, whatever has changed since. From `began` on they are those of the
+    current attempt: see `ledger.domain.aggregates.job`. `source` is the producer's; None of a job
+    of ours.
     """
 
     uuid: str
@@ -121,6 +123,7 @@ class JobRow(Struct, frozen=True, gc=False):
     state: str
     created: str
     last_modified: str
+    ended: str | None
     progress: int
     weight: int | None
     bytes_done: int
@@ -132,6 +135,7 @@ class JobRow(Struct, frozen=True, gc=False):
     bytes_before: int
     copied: str | None
     reported: str | None
+    source: str | None
 
 
 class KeypairRow(Struct, frozen=True, gc=False):

@@ -126,7 +126,7 @@ def _refusals() -> Iterator[str]:
     yield "| error | meaning |"
     yield "|---|---|"
     for refusal in sorted(_below(Refusal), key=lambda each: each.__name__):
-        if refusal.__module__ == errors.__name__:
+        if refusal.__module__.startswith(errors.__name__):
             yield f"| {refusal.__name__} | {_summary(refusal)} |"
 
 

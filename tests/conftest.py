@@ -26,8 +26,9 @@ pytest.register_assert_rewrite(
 )
 
 hashing.make_hashes_cheap()
-# Ten seconds after its start, a service of a slow machine is in the middle of a test.
+# Seconds after its start, a service of a slow machine is in the middle of a test.
 api.background.retention.START_S = NEVER_S
+api.composition.REPEAT_S = NEVER_S
 api.composition.RESERVE_MOST = 0  # hundreds of ledgers with reserves would fill the disk
 
 _COMMON = settings(

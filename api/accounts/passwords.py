@@ -19,7 +19,7 @@ from api.accounts.meter import LoginMeter
 from api.accounts.places import Client, Located
 from api.accounts.throttle import KNOWN, QueueFull, Rank, Throttle, TooManyAttempts
 from api.data.private_tables import PrivateTables
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.tables.accounts import StoredAccount
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from api.accounts.signing_keys import HOUR_S
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable
 
 Keys = Callable[[int], bytes | None]
 """Returns the key of an hour since 1970, if there is one."""

@@ -15,7 +15,8 @@ from api.accounts.meter import LoginMeter
 from api.accounts.revocations import Revocation
 from api.accounts.throttle import Throttle, TooManyAttempts
 from api.data.private_tables import PrivateTables
-from ledger.domain.errors import Expected, QuotaExceeded
+from ledger.domain.errors import Expected
+from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, login_revocations, tokens
 from ledger.store.tables.tokens import StoredToken

@@ -15,7 +15,7 @@ from api.resources.drives.representation import IMAGE_TYPES, LIBRARY_TEXTS
 from api.service.service import Service
 from ledger.domain.aggregates.drive import LIBRARY, round_up
 from ledger.domain.commands import DeleteDrives
-from ledger.domain.events import DriveDefinition, Media
+from ledger.domain.events.drives import DriveDefinition, Media
 from ledger.store.writer import Caller
 
 READ_BYTES = 4 * 1024 * 1024

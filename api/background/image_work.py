@@ -13,7 +13,8 @@ from api.data.location import PostgresDatabase
 from api.service.ids import new_id
 from api.service.service import RunningLedger
 from api.service.settings import WorkSettings
-from ledger.domain.events import drive_stream, job_stream
+from ledger.domain.events.drives import drive_stream
+from ledger.domain.events.jobs import job_stream
 from ledger.images.files import write_once
 from ledger.images.pools import Pool
 from ledger.images.rate import RateLimit

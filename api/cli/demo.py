@@ -12,7 +12,7 @@ from api.resources.drives.bodies import default_storage_type
 from api.service.service import Service
 from api.text.urls import API_ROOT
 from ledger.domain.commands import CloneDrive
-from ledger.domain.events import DriveDefinition
+from ledger.domain.events.drives import DriveDefinition
 from ledger.store.writer import Caller
 
 DEMO_EMAIL = "demo@example.test"

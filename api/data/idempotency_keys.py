@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from api.data.private_tables import PrivateTables
 from ledger.application import Ledger
-from ledger.domain.errors import CommitPending
+from ledger.domain.errors.store import CommitPending
 from ledger.domain.idempotency import Claim, KeptAnswer
 from ledger.store.patience import ANSWER_S
 from ledger.store.seam import Cursor

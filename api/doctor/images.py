@@ -6,7 +6,7 @@ from pathlib import Path
 
 from api.data.location import Database, PostgresDatabase
 from api.doctor.subject import Subject
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.images.files import is_read_only
 from ledger.images.pools import Pool
 from ledger.store.postgres.connections import connected

@@ -2,7 +2,7 @@
 
 from api.data.location import Database, PostgresDatabase
 from api.doctor.findings import LedgerFound, PoolFound
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.images.pools import Pool
 from ledger.store.engines import postgres_engine, sqlite_engine
 from ledger.store.postgres.address import without_password

@@ -4,33 +4,26 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-import orjson
+import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from api.accounts.service import LoginRefused, TooManyAttempts
 from api.service.admission import TooMuch
 from ledger.archives import BadArchive
-from ledger.domain.errors import (
-    ChunkPresent,
+from ledger.domain.errors import Expected, Invalid, NotFound, Refusal, WrongState
+from ledger.domain.errors.pools import NoPools, PoolsFull, PoolSilent
+from ledger.domain.errors.quotas import LedgerBytesSpent, QuotaExceeded, TooManyUploads
+from ledger.domain.errors.store import (
     ConcurrentChange,
-    Expected,
-    Invalid,
-    LedgerBytesSpent,
-    NoPools,
     NoStoreTime,
-    NotFound,
-    PoolsFull,
-    PoolSilent,
-    QuotaExceeded,
     ReadCut,
-    Refusal,
     StoreFailed,
     StoreFull,
-    TooManyUploads,
-    WrongState,
 )
+from ledger.domain.errors.uploads import ChunkPresent
 from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
 from ledger.images.pool_thread import SILENCE_S
 from ledger.proofs.tree import LeavesArchived
@@ -49,6 +42,14 @@ _TYPES: dict[int, ErrorType] = {401: "permission", 403: "permission", 404: "note
 UPLOADS_RETRY_S = 60
 
 log = logging.getLogger(__name__)
+
+
+class Error(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client is told of an error."""
+
+    error_type: ErrorType
+    error_message: Annotated[str, Meta(min_length=1)]
+    error_point: Annotated[str | None, Meta(description="The field or parameter at fault.")]
 
 
 class RequestRefused(Expected):
@@ -95,10 +96,9 @@ def _refused(why: Refused) -> dict[str, str]:
 def error_answer(
     status: int, error_type: ErrorType, message: str, *, point: str | None = None
 ) -> web.Response:
-    error = {"error_type": error_type, "error_message": message, "error_point": point}
     return web.Response(
         status=status,
-        body=orjson.dumps([error]),
+        body=msgspec.json.encode([Error(error_type, message, point)]),
         content_type="application/json",
         charset="utf-8",
     )

@@ -49,6 +49,11 @@ def about(
     return Meta(description=description, extra=told or None, **bounds)
 
 
+def uri_pattern(below: str = "") -> str:
+    """Return the pattern of URIs below this part of the API."""
+    return f"^{re.escape(API_ROOT + below)}/.+/$"
+
+
 # Types. The title of one is the name of its schema in the API's description.
 
 _Unbounded = Annotated[str, Meta(pattern=NO_NUL)]
@@ -68,7 +73,7 @@ Time = Annotated[
         extra={"type": "datetime"},
     ),
 ]
-Uri = Annotated[str, about("Resource URI", pattern=f"^{re.escape(API_ROOT)}/.+/$")]
+Uri = Annotated[str, about("Resource URI", pattern=uri_pattern())]
 
 
 Count = Annotated[int, Meta(ge=0)]

@@ -21,7 +21,8 @@ from api.http.requests import ANONYMOUS, ASKING, BODY, NEW_ID, owner_of
 from api.http.streams import ADMISSION
 from api.http.wire.bodies import KEYED_REQUEST, read_body, upload_chunks
 from api.service.service import Service
-from ledger.domain.errors import AlreadyClaimed, Expected, StoreFailed
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import AlreadyClaimed, StoreFailed
 from ledger.domain.idempotency import KeptAnswer
 
 IDEMPOTENCY_KEY = "Idempotency-Key"

@@ -28,7 +28,9 @@ from api.service.answer_bytes import AnswerBytes
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
 from api.text.addresses import network_of
-from ledger.domain.errors import Expected, OverQuota, StoreFailed, StoreUnreachable
+from ledger.domain.errors import Expected
+from ledger.domain.errors.quotas import OverQuota
+from ledger.domain.errors.store import StoreFailed, StoreUnreachable
 from ledger.store.writer import Caller
 
 METHODS = ("GET", "PUT", "DELETE", "POST")

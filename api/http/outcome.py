@@ -15,7 +15,8 @@ from aiohttp import hdrs, web
 from api.http.fields import Reference
 from api.http.responses import json_answer
 from api.http.wire.bodies import KEYED_REQUEST
-from ledger.domain.errors import Expected, StoreUnreachable
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.outcomes import Outcome, outcome_of
 
 T = TypeVar("T")

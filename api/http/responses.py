@@ -5,14 +5,15 @@ has none, because its end is not known when its head is sent.
 """
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 import orjson
 from aiohttp import hdrs, web
 from msgspec import Struct
 
-from api.http.requests import Page
+from api.http.fields import Count, Representation, about
+from api.http.requests import SHORT_LIMIT, Page
 
 JsonObject = dict[str, object]
 Shown = JsonObject | Struct
@@ -20,6 +21,21 @@ Shown = JsonObject | Struct
 
 JSON_TYPE = "application/json; charset=utf-8"
 LEDGER_POSITION = "X-Ledger-Position"
+
+
+class ListMeta(Representation, frozen=True):
+    limit: Annotated[Count, about("As requested.")]
+    offset: Annotated[Count, about("As requested.")]
+    total_count: Annotated[Count, about("The number of matches.")]
+
+
+class WalkMeta(Representation, frozen=True):
+    """Of a page of a walk (`after`)."""
+
+    limit: Annotated[int, about("As asked for.", ge=1, le=SHORT_LIMIT)]
+    next: Annotated[
+        str | None, about("What `after` is for the next page; null after the last one.")
+    ]
 
 
 class Located(Protocol):
@@ -73,7 +89,7 @@ def page_answer(page: Page, total: int, objects: Sequence[Shown]) -> web.Respons
     return json_answer({"meta": page_meta(page, total), "objects": objects})
 
 
-def list_pieces(meta: JsonObject, batches: Iterable[Sequence[Shown]]) -> Generator[bytes]:
+def list_pieces(meta: Struct, batches: Iterable[Sequence[Shown]]) -> Generator[bytes]:
     """Yield the same answer in pieces, for `stream`."""
     before = b'{"meta":' + encode(meta) + b',"objects":['
     for batch in batches:
@@ -83,5 +99,5 @@ def list_pieces(meta: JsonObject, batches: Iterable[Sequence[Shown]]) -> Generat
     yield b"]}" if before == b"," else before + b"]}"
 
 
-def page_meta(page: Page, total: int) -> JsonObject:
-    return {"limit": page.limit, "offset": page.offset, "total_count": total}
+def page_meta(page: Page, total: int) -> ListMeta:
+    return ListMeta(page.limit, page.offset, total)

@@ -27,7 +27,7 @@ from api.service.service import Service, Worker
 from api.service.single_flight import SingleFlight
 from ledger.application import Ledger
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.metrics import PREFIX
 from ledger.store.tables import checkpoints
 from projections.maintenance.retention.status import due_of, parked_streams

@@ -1,8 +1,8 @@
 """The schemas of the API's description that are made from the structs of bodies.
 
-An object that is shown always has all its keys, and no others (`forbid_unknown_fields`). In an
-object that clients send, other keys are ignored, a null key counts as absent, and integers and
-uuids may have other forms too (`api.http.fields`).
+An object that is shown has all its keys but those that may be `UNSET`, and no others
+(`forbid_unknown_fields`). In an object that clients send, other keys are ignored, a null key counts
+as absent, and integers and uuids may have other forms too (`api.http.fields`).
 """
 
 import re
@@ -11,10 +11,12 @@ from typing import Any
 
 from msgspec.json import schema_components
 
+from api.http.errors import Error
 from api.http.requests import BULK_LIMIT
-from api.http.responses import JsonObject
-from api.resources.account_bodies import Login, Profile, ProfileEdit, TokenLogin
+from api.http.responses import JsonObject, ListMeta, WalkMeta
+from api.resources.account_bodies import Login, NewToken, Profile, ProfileEdit, TokenLogin
 from api.resources.drives.bodies import (
+    ChunkLink,
     ChunkRequest,
     Drive,
     DriveClone,
@@ -25,12 +27,22 @@ from api.resources.drives.bodies import (
     NewUpload,
 )
 from api.resources.drives.representation import DRIVE_LIST_FIELDS
-from api.resources.jobs.representation import JobEvent, JobStatistics
+from api.resources.health import HealthStatus
+from api.resources.jobs.representation import Job, JobActionResult, JobEvent, JobStatistics
 from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
 from api.resources.logs import LogEntry
 from api.resources.proofs import ConsistencyProof, InclusionProof
+from api.resources.schema import ResourceSchema
 from api.resources.servers.addresses import IP_LIST_FIELDS, Ip
-from api.resources.servers.bodies import NewServer, RuntimeNic, Server, ServerClone, ServerEdit
+from api.resources.servers.bodies import (
+    NewServer,
+    RuntimeNic,
+    Server,
+    ServerActionResult,
+    ServerClone,
+    ServerEdit,
+    StoppedRuntime,
+)
 from api.resources.servers.representation import SERVER_LIST_FIELDS
 from api.resources.staff_bodies import (
     Account,
@@ -45,26 +57,32 @@ from api.resources.unsupported import (
     Capabilities,
     CloudStatus,
     CurrentUsage,
+    EmptyList,
     Location,
     Price,
+    Pricing,
 )
+from api.resources.websocket import BEAT
 from api.text.urls import API_ROOT
 
 Schemas = dict[str, JsonObject]
 
 BODIES = (
-    *(Drive, NewDrive, NewUpload, DriveEdit, DriveClone, DriveResize, ChunkRequest, LibraryDrive),
-    *(Server, NewServer, ServerEdit, ServerClone, RuntimeNic),
+    *(ListMeta, WalkMeta, EmptyList, Error, ResourceSchema, HealthStatus),
+    *(Drive, NewDrive, NewUpload, DriveEdit, DriveClone, DriveResize, LibraryDrive),
+    *(ChunkRequest, ChunkLink),
+    *(Server, NewServer, ServerEdit, ServerClone, ServerActionResult, RuntimeNic, StoppedRuntime),
     *(Tag, NewTag, TagEdit),
     *(Keypair, NewKeypair, KeypairEdit, Pubkey, Ip),
-    *(Profile, ProfileEdit, Login, TokenLogin, Balance, CurrentUsage, Price),
-    *(JobStatistics, JobEvent, LogEntry, InclusionProof, ConsistencyProof),
+    *(Profile, ProfileEdit, Login, TokenLogin, NewToken, Balance, CurrentUsage, Price, Pricing),
+    *(Job, JobActionResult, JobStatistics, JobEvent, LogEntry, InclusionProof, ConsistencyProof),
     *(LedgerStatus, OwnAccount, Account, RetentionStanding, RetentionPlan),
     *(Capabilities, CloudStatus, Location),
 )
 LISTED = (
     "Drive",
     "Ip",
+    "Job",
     "JobEvent",
     "Keypair",
     "LibraryDrive",
@@ -84,6 +102,8 @@ IN_SHORT: Mapping[str, Collection[str]] = {
 MADE = ("Drive", "Keypair", "Server", "Tag")
 GIVEN = ("NewDrive", "NewKeypair", "NewServer", "NewTag", "NewUpload")
 """Bodies of which one request may hold several."""
+EDITED = ("DriveEdit", "ServerEdit")
+"""Bodies of which one request may hold several, each with the uuid of what it changes."""
 
 FRAMED = {
     "jobs": "Job",
@@ -96,6 +116,7 @@ FRAMED = {
 """The resources that websockets follow, by the `resource_type` of their frames."""
 
 _NULL: JsonObject = {"type": "null"}
+_BULK: JsonObject = {"minItems": 1, "maxItems": BULK_LIMIT}
 
 
 def describe_bodies() -> Schemas:
@@ -112,8 +133,11 @@ def describe_bodies() -> Schemas:
         schemas[f"{name}s"] = _closed({"objects": {**_several(name), "minItems": 1}})
     for name in GIVEN:
         schemas[f"{name}s"] = _one_or_several(name)
+    for name in EDITED:
+        schemas[f"{name}s"] = _edits(name)
     for kind, name in FRAMED.items():
         schemas[f"{name}Frame"] = _frame(kind, name)
+    schemas["BeatFrame"] = _closed({key: {"const": value} for key, value in BEAT.items()})
     frames = [f"{name}Frame" for name in (*FRAMED.values(), "Beat")]
     return schemas | {"Frame": {"oneOf": [*map(_reference, frames)]}}
 
@@ -123,12 +147,17 @@ def describe_bodies() -> Schemas:
 
 def _object(struct: Any, schemas: Schemas) -> JsonObject:
     """Describe an object; put the named types in it into `schemas`."""
-    is_given = "additionalProperties" not in struct
-    required = struct["required"] if is_given else list(struct["properties"])
+    is_given, required = "additionalProperties" not in struct, struct["required"]
+    if not is_given:
+        required = [
+            name
+            for name, said in struct["properties"].items()
+            if name in required or "default" in said
+        ]
     properties = {}
     for name, value in struct["properties"].items():
         schema = _value(value, schemas, is_given=is_given)
-        properties[name] = schema if name in required else _or_null(schema)
+        properties[name] = _or_null(schema) if is_given and name not in required else schema
     del struct["title"]
     return {**struct, "required": required, "properties": properties}
 
@@ -188,8 +217,8 @@ def _pointer(name: str) -> str:
 
 # Lists
 
-_WALKED = frozenset({"Drive", "Ip", "Keypair", "Pubkey", "Server", "Tag"})
-"""Resources that `after` walks, besides jobs."""
+_WALKED = frozenset({"Drive", "Ip", "Job", "Keypair", "Pubkey", "Server", "Tag"})
+"""Resources that `after` walks."""
 
 
 def _lists(name: str, whole: Any, short: Collection[str] | None) -> Schemas:
@@ -221,9 +250,13 @@ def _page(name: str, shown: JsonObject) -> JsonObject:
 
 
 def _one_or_several(name: str) -> JsonObject:
-    several = {**_several(name), "minItems": 1, "maxItems": BULK_LIMIT}
-    objects = {"type": "object", "required": ["objects"], "properties": {"objects": several}}
-    return _any_of([_reference(name), several, objects])
+    several = {**_several(name), **_BULK}
+    return _any_of([_reference(name), several, _open({"objects": several})])
+
+
+def _edits(name: str) -> JsonObject:
+    named = {"allOf": [_reference(name), _open({"uuid": _reference("GivenReference")})]}
+    return _open({"objects": {"type": "array", "items": named, **_BULK}})
 
 
 def _frame(kind: str, name: str) -> JsonObject:
@@ -245,9 +278,9 @@ def _several(name: str) -> JsonObject:
 
 
 def _closed(properties: JsonObject) -> JsonObject:
-    return {
-        "type": "object",
-        "required": list(properties),
-        "additionalProperties": False,
-        "properties": properties,
-    }
+    return {**_open(properties), "additionalProperties": False}
+
+
+def _open(properties: JsonObject) -> JsonObject:
+    """Describe an object that has these keys, and may have others."""
+    return {"type": "object", "required": list(properties), "properties": properties}

@@ -5,11 +5,12 @@ from typing import Annotated, get_args
 from msgspec import Meta, Struct
 
 from api.accounts.credentials import PASSWORD_LENGTH_MAX
-from api.http.fields import NO_NUL, Text, Texts, Time, Uuid, about, make_partial
-from ledger.domain import events
+from api.http.fields import NO_NUL, Representation, Text, Texts, Time, Uuid, about, make_partial
+from ledger.domain.events import profiles
 
 CloneNaming = Annotated[
-    events.CloneNaming, Meta(title="CloneNaming", extra={"choices": get_args(events.CloneNaming)})
+    profiles.CloneNaming,
+    Meta(title="CloneNaming", extra={"choices": get_args(profiles.CloneNaming)}),
 ]
 Decimal = Annotated[
     str,
@@ -26,6 +27,13 @@ class Login(Struct):
 
 class TokenLogin(Login):
     name: Annotated[Text, about("Tells the token from others.")] = ""
+
+
+class NewToken(Representation, frozen=True):
+    id: Annotated[str, about("The id for `job-ledger token remove`.")]
+    name: str
+    token: Annotated[str, Meta(pattern="^jl_")]
+    uuid: Annotated[Uuid, about("The account's.")]
 
 
 class PersonalFields(Struct, kw_only=True):

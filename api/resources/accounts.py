@@ -20,7 +20,7 @@ from api.http.errors import BadRequest, Forbidden
 from api.http.request_auth import account_of, client_of, session_id
 from api.http.requests import owner_of, read_object
 from api.http.responses import json_answer
-from api.resources.account_bodies import Login, TokenLogin
+from api.resources.account_bodies import Login, NewToken, TokenLogin
 from api.resources.collections import do_action
 from api.resources.staff_bodies import OwnAccount
 from api.service.service import Service
@@ -75,9 +75,8 @@ class AccountsActions:
 
     async def _create_token(self, request: web.Request) -> web.Response:
         """Make a token for a program; only this answer shows it."""
-        check_origin(
-            request
-        )  # or a page could guess at passwords from the addresses of its readers
+        # Otherwise a page could guess at passwords from the addresses of its readers.
+        check_origin(request)
         said = await read_object(request, TokenLogin)
         try:
             new = await self._accounts.new_token(
@@ -85,7 +84,7 @@ class AccountsActions:
             )
         except InvalidTokenName as error:
             raise BadRequest(str(error), point="name") from None
-        told = {"id": new.id, "name": said.name, "token": new.token, "uuid": new.account}
+        told = NewToken(id=new.id, name=said.name, token=new.token, uuid=new.account)
         return json_answer(told, status=201)
 
     async def _remove_token(self, request: web.Request) -> web.Response:

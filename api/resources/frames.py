@@ -10,7 +10,7 @@ from typing import assert_never
 from api.http.responses import JsonObject, Shown, encode
 from api.http.wire.websocket_frames import text_frame
 from api.resources.drives.representation import represent_drive
-from api.resources.jobs.representation import job_json
+from api.resources.jobs.representation import represent_job
 from api.resources.keypairs.bodies import represent_keypair
 from api.resources.profile import profile_json
 from api.resources.servers.representation import represent_server
@@ -56,7 +56,7 @@ def _uri(resource_type: str, uuid: str) -> str:
 def _shown(view: View, now: datetime) -> Shown:
     match view:
         case JobTree():
-            return job_json(view, now)
+            return represent_job(view, now)
         case DriveView():
             return represent_drive(view)
         case ServerView():

@@ -1,10 +1,17 @@
 """`/healthz` and `/readyz`: for monitors and load balancers."""
 
+from typing import Literal
+
 from aiohttp import web
 
+from api.http.fields import Representation
 from api.http.responses import json_answer
 from api.service.service import Service
 from api.service.single_flight import SingleFlight
+
+
+class HealthStatus(Representation, frozen=True):
+    status: Literal["ok", "ready"]
 
 
 class Health:
@@ -16,12 +23,12 @@ class Health:
 
     async def alive(self, request: web.Request) -> web.Response:
         """Answer as long as the process answers anything."""
-        return json_answer({"status": "ok"})
+        return json_answer(HealthStatus("ok"))
 
     async def ready(self, request: web.Request) -> web.Response:
         """Answer if the store can be read. Raise `StoreFailed`: a 503 like all others."""
         await self._store.value()
-        return json_answer({"status": "ready"})
+        return json_answer(HealthStatus("ready"))
 
     async def close(self, _: web.Application) -> None:
         """Stop reading the store; called when the service stops."""

@@ -20,7 +20,7 @@ from api.resources.drives.bodies import LibraryDrive
 from api.resources.drives.handlers import Drives
 from api.resources.drives.representation import represent_library_drive
 from api.service.service import Service
-from ledger.domain.errors import DriveNotFound
+from ledger.domain.errors.drives import DriveNotFound
 from projections.tables import fold_case
 
 _EXACT = ("name", "os", "arch", "distribution", "image_type", "version")

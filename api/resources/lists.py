@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api.http.responses import JsonObject, Shown, json_answer, list_pieces
+from api.http.responses import JsonObject, ListMeta, Shown, WalkMeta, json_answer, list_pieces
 from api.http.streams import stream
 from api.service.answer_bytes import PART_BYTES
 from projections.views.snapshot import Snapshot
@@ -19,7 +19,7 @@ BATCH_BYTES = 64 * 1024
 class Found(NamedTuple):
     """The meta of a list, and the uuids of its objects, which may be many."""
 
-    meta: JsonObject
+    meta: ListMeta | WalkMeta
     uuids: Iterable[str]
     is_short: bool = True
     """Whether there are few of them."""

@@ -5,13 +5,13 @@ is not there.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import NODEFAULT, Meta, Struct, inspect
 
-from api.http.fields import Reference
+from api.http.fields import Reference, Representation, about
 from api.http.middleware import METHODS
 from api.http.requests import DEFAULT_LIMIT
 from api.http.responses import JsonObject, json_answer
@@ -20,6 +20,7 @@ from api.resources.account_bodies import Profile, ProfileEdit
 from api.resources.collections import FILTERS, NAME_FILTERS, ordering
 from api.resources.drives.bodies import Drive, DriveEdit, LibraryDrive, NewDrive
 from api.resources.jobs import lists
+from api.resources.jobs.representation import Job
 from api.resources.keypairs.bodies import Keypair, KeypairEdit, NewKeypair, Pubkey
 from api.resources.servers import addresses
 from api.resources.servers.addresses import Ip
@@ -33,18 +34,24 @@ NO_DEFAULT = "No default provided."
 _TYPES = {bool: "boolean", int: "integer", str: "string"}
 
 
-class Schema(Struct, frozen=True, kw_only=True):
-    """An answer of `/schema/`.
+Lookup = Literal["exact", "contains", "icontains", "gte", "lt"]
+Described = Annotated[
+    dict[str, Any],
+    Meta(extra_json_schema={"required": ["default", "help_text", "readonly", "type"]}),
+]
 
-    `fields` is keyed by name; `filtering` by parameters of the list, each with its lookup.
-    """
+
+class ResourceSchema(Representation, frozen=True, kw_only=True):
+    """The fields, described for clients."""
 
     allowed_detail_http_methods: Sequence[str]
     allowed_list_http_methods: Sequence[str]
-    default_format: str = "application/json"
+    default_format: Literal["application/json"] = "application/json"
     default_limit: int = DEFAULT_LIMIT
-    fields: Mapping[str, JsonObject]
-    filtering: Mapping[str, str]
+    fields: Mapping[str, Described]
+    filtering: Annotated[
+        Mapping[str, Lookup], about("The parameters that filter the list, each with its lookup.")
+    ]
     ordering: Sequence[str]
 
 
@@ -66,10 +73,10 @@ def serve_schema(kind: str) -> Handler:
     return serve
 
 
-def schema_of(app: web.Application, name: str, kind: Kind, order: Sequence[str]) -> Schema:
+def schema_of(app: web.Application, name: str, kind: Kind, order: Sequence[str]) -> ResourceSchema:
     """Return the schema of the resources below `/NAME/`; a single one has no URLs of its own."""
     methods = _methods(app, f"{API_ROOT}/{name}/")
-    return Schema(
+    return ResourceSchema(
         allowed_list_http_methods=methods,
         allowed_detail_http_methods=_methods(app, f"{API_ROOT}/{name}/{{uuid}}/") or methods,
         fields=kind.fields,
@@ -89,13 +96,12 @@ def _methods(app: web.Application, url: str) -> list[str]:
     return [method.lower() for method in METHODS if method in there]
 
 
-def _lookup(parameter: str) -> str:
+def _lookup(parameter: str) -> Lookup:
     """Return how a parameter of a list compares; `tag__name` names a field of another resource."""
-    last = parameter.rpartition("__")[2]
-    return last if last in _LOOKUPS else "exact"
+    return _LOOKUPS.get(parameter.rpartition("__")[2], "exact")
 
 
-_LOOKUPS = frozenset({"contains", "icontains", "gte", "lt"})
+_LOOKUPS: Mapping[str, Lookup] = {each: each for each in get_args(Lookup)}
 
 
 # Fields, derived from the structs of bodies
@@ -222,30 +228,26 @@ KINDS = {
 
 # Jobs: the public API describes their fields in another way.
 
-_TEXT = 'Unicode string data. Ex: "Hello World"'
-_TIME = 'A date & time as a string. Ex: "2010-11-10T03:07:43"'
+_HELP = {
+    "string": 'Unicode string data. Ex: "Hello World"',
+    "datetime": 'A date & time as a string. Ex: "2010-11-10T03:07:43"',
+}
+_FLAGS = ("blank", "nullable", "readonly", "unique")
 
 
-def describe_jobs(app: web.Application, now: str) -> Schema:
+def describe_jobs(app: web.Application, now: str) -> ResourceSchema:
     """Describe jobs; the default of a time is `now`."""
-    fields = {
-        "children": _job_field("related", "Background jobs, initiated by this job.", nullable=True),
-        "created": _job_field("datetime", _TIME, default=now),
-        "data": _job_field(
-            "object",
-            "Meta information related to this background job's execution.",
-            nullable=True,
-        ),
-        "last_modified": _job_field("datetime", _TIME, default=now),
-        "operation": _job_field("string", _TEXT, nullable=True),
-        "resource_uri": _job_field("string", _TEXT, readonly=True),
-        "resources": _job_field("list", "Resources linked to this background job.", nullable=True),
-        "state": _job_field("string", _TEXT, default="started"),
-        "uuid": _job_field("string", _TEXT, unique=True),
-    }
+    every = sorted(_struct(Job).fields, key=lambda field: field.name)
+    fields = {field.name: _job_field(_type_of(field.type), now) for field in every}
     return schema_of(app, "jobs", Kind(fields, lists.FILTERS), lists.ORDERING)
 
 
-def _job_field(kind: str, help_text: str, *, default: str = NO_DEFAULT, **said: bool) -> JsonObject:
-    flags = {"blank": False, "nullable": False, "readonly": False, "unique": False}
-    return {"type": kind, "help_text": help_text, "default": default, **flags, **said}
+def _job_field(kind: _Type, now: str) -> JsonObject:
+    said = {"type": _type_name(kind.bare), **kind.extra}
+    name = str(said["type"])
+    return {
+        "type": name,
+        "help_text": said.get("help_text", _HELP.get(name)),
+        "default": said.get("default", now if name == "datetime" else NO_DEFAULT),
+        **{flag: said.get(flag, False) for flag in _FLAGS},
+    }

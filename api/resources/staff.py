@@ -26,7 +26,7 @@ from api.service.service import Service
 from api.text.iso8601 import duration, duration_text
 from ledger.domain.aggregates.housekeeping import Parking
 from ledger.domain.decisions.housekeeping import KEEP_MOST
-from ledger.domain.events import DiscardedTree
+from ledger.domain.events.housekeeping import DiscardedTree
 from ledger.domain.retention_policy import Plan
 from ledger.store.parameters import timestamp
 from ledger.store.tables import accounts, checkpoints

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from api.http.fields import Reference, Text, Texts, Uri, Uuid, UuidList, about, make_partial
 from api.resources.references import reference_to
 from api.text.urls import API_ROOT
-from ledger.domain.events import ResourceKind
+from ledger.domain.events.values import ResourceKind
 from projections.views.read_models import TaggedView, TagView
 
 _OWNER = {"type": "object"}

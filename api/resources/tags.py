@@ -15,7 +15,7 @@ from api.resources.unsupported import empty_list
 from api.service.service import Service
 from ledger.domain import commands
 from ledger.domain.commands import CreateTags, DeleteTag, EditTag
-from ledger.domain.errors import TagNotFound
+from ledger.domain.errors.tags import TagNotFound
 from projections.views.filters import Condition
 from projections.views.reader import Named
 from projections.views.snapshot import Snapshot

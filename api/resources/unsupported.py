@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from aiohttp import hdrs, web
 from msgspec import Struct
 
-from api.http.fields import Representation, about
+from api.http.fields import Count, NoObjects, Representation, about
 from api.http.requests import Page, page
-from api.http.responses import JsonObject, json_answer, page_answer, page_meta
+from api.http.responses import JsonObject, ListMeta, json_answer, page_answer, page_meta
 from api.resources.account_bodies import CURRENCY, Decimal
 from api.resources.drives.bodies import SIZE_MOST, default_storage_type, least_size
 from api.resources.servers.bodies import (
@@ -68,6 +68,22 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     price: Annotated[Decimal, about("Price of a unit.")] = _NOTHING
     resource: Annotated[str, about("What the price is for.")]
     unit: Annotated[str, about("Unit of the price.")]
+
+
+Levels = dict[str, Count]
+"""How much of each resource the account is billed in advance: nothing."""
+
+
+class Pricing(Representation, frozen=True):
+    current: Levels
+    meta: ListMeta
+    next: Levels
+    objects: tuple[Price, ...]
+
+
+class EmptyList(Representation, frozen=True):
+    meta: ListMeta
+    objects: NoObjects = ()
 
 
 _HOUR_S = 3600
@@ -222,7 +238,7 @@ class SideResources:
         asked = page(request)
         shown = _PRICES[asked.bounds]
         meta = page_meta(asked, len(_PRICES))
-        return json_answer({"current": _LEVELS, "meta": meta, "next": _LEVELS, "objects": shown})
+        return json_answer(Pricing(current=_LEVELS, meta=meta, next=_LEVELS, objects=shown))
 
     async def index(self, request: web.Request) -> web.Response:
         """List what there is below the API's root, each with the URLs of its list and schema."""
@@ -256,7 +272,7 @@ def _endpoints(url: str, urls: Container[str]) -> JsonObject:
 
 async def empty_list(request: web.Request) -> web.StreamResponse:
     """Answer with the list of something that no account has."""
-    return page_answer(page(request), 0, [])
+    return json_answer(EmptyList(page_meta(page(request), 0)))
 
 
 async def nothing(request: web.Request) -> web.StreamResponse:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from api.http.errors import BadRequest
 from api.http.requests import SHORT_LIMIT, owner_of, page
+from api.http.responses import WalkMeta
 from api.resources.lists import Found
 from projections.views.filters import Conditions
 from projections.views.snapshot import Snapshot
@@ -57,7 +58,7 @@ class Walk(NamedTuple):
         kind, owner, conditions = self.of
         step = snapshot.walk(kind, owner, conditions, key=self.key, limit=self.limit)
         after = None if step.next is None else cursor_of(step.next, self.of)
-        return Found({"limit": self.limit, "next": after}, step.uuids)
+        return Found(WalkMeta(self.limit, after), step.uuids)
 
 
 def walk_asked(request: web.Request, kind: Walked, conditions: Conditions) -> Walk | None:

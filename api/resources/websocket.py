@@ -18,7 +18,7 @@ from api.http.request_ids import REQUEST_ID
 from api.http.requests import CALLER
 from api.http.responses import encode
 from api.http.wire.connection import Connection, occupy_connection
-from api.http.wire.websocket_frames import text_frame
+from api.http.wire.websocket_frames import close_frame, text_frame
 from api.service.service import Service
 from api.text.urls import API_ROOT
 from projections.feed.feed import Frames, Reason
@@ -38,7 +38,8 @@ Proxies cut a connection on which nothing has moved for a minute.
 BEAT_S = 5.0
 """How often a client that asks for beats gets one: it can tell a quiet connection from a dead one.
 What moves is repeated as often."""
-BEAT = text_frame(encode({"resource_type": "beat", "resource_uri": f"{API_ROOT}/websocket/"}))
+BEAT = {"resource_type": "beat", "resource_uri": f"{API_ROOT}/websocket/"}
+_BEAT_FRAME = text_frame(encode(BEAT))
 CLOSE_S = 2.0
 """How long a client may take to close, before it is cut off."""
 
@@ -74,6 +75,7 @@ class Websocket:
         occupy_connection(request)
         response = web.WebSocketResponse(
             timeout=CLOSE_S,
+            autoclose=False,  # or it responds to what responds to the service's own close frame
             heartbeat=HEARTBEAT_S,
             max_msg_size=MESSAGE_BYTES,
             compress=False,  # it would cost a quarter of a megabyte for each client
@@ -127,6 +129,7 @@ class Socket:
         self._count = 0
         self._bytes = 0
         self._ready = asyncio.Event()
+        self._left = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
 
     def take(self, frames: Frames, *, again: bool) -> None:
@@ -158,7 +161,10 @@ class Socket:
         try:
             async for _ in self._response:
                 pass  # Messages are ignored, but only reading shows that a client has left.
+            if self._closing is None:
+                await self._response.close(drain=False)
         finally:
+            self._left.set()
             sending.cancel()
             if self._closing is not None:
                 await self._closing
@@ -171,7 +177,7 @@ class Socket:
                         await self._ready.wait()
                 except TimeoutError:
                     if self._connection.takes_more:  # otherwise there is more to read already
-                        self._write(BEAT)
+                        self._write(_BEAT_FRAME)
                 self._ready.clear()
                 while self._waiting:
                     await self._connection.until_it_takes_more()
@@ -182,7 +188,7 @@ class Socket:
                         self._write(frames.together)
 
     def _write(self, frames: bytes) -> None:
-        if not self._response.closed:  # by the client: nothing may follow the close frame
+        if self._closing is None and not self._response.closed:  # nothing follows a close frame
             self._connection.write(frames)
 
     def _close(self, code: WSCloseCode, reason: bytes) -> None:
@@ -190,8 +196,12 @@ class Socket:
         self._closing = asyncio.create_task(self._say_goodbye(code, reason))
 
     async def _say_goodbye(self, code: WSCloseCode, reason: bytes) -> None:
-        """Close the socket, and cut off a client that does not respond."""
+        """Tell the client, and cut it off once it has responded, or has had the time to.
+
+        To cut it off at once would take from it what it has not read yet.
+        """
+        self._connection.write(close_frame(code, reason))
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
-                await self._response.close(code=code, message=reason)
+                await self._left.wait()
         self._connection.cut()

@@ -9,7 +9,8 @@ from ipaddress import IPv4Network
 from api.service.ids import new_id
 from api.service.settings import DEFAULT_HOSTS, DEFAULT_RANGE
 from ledger.domain.context import PoolSpace
-from ledger.domain.errors import PoolSilent, Refusal
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.pools import PoolSilent
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.pool_thread import Owed
 from ledger.images.pools import Pool

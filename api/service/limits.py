@@ -50,8 +50,13 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     downloads_per_account: Annotated[int, number("images that one account downloads at once")] = 16
     drives_per_account: Annotated[int, number("drives of one account")] = 20_000
     servers_per_account: Annotated[int, number("servers of one account")] = 5_000
+    addresses_per_account: Annotated[
+        int, number("addresses that the running servers of one account use")
+    ] = 10_000
     tags_per_account: Annotated[int, number("tags of one account")] = 5_000
     keypairs_per_account: Annotated[int, number("keypairs of one account")] = 1_000
+    things_per_tag: Annotated[int, number("drives and servers that bear one tag")] = 5_000
+    tags_per_thing: Annotated[int, number("tags of one drive or server")] = 50
     unfinished_uploads: Annotated[
         int, number("uploads of all accounts whose last chunk has not come")
     ] = 1_000
@@ -119,8 +124,11 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
         return Quotas(
             drives=self.drives_per_account,
             servers=self.servers_per_account,
+            addresses=self.addresses_per_account,
             tags=self.tags_per_account,
             keypairs=self.keypairs_per_account,
+            things_per_tag=self.things_per_tag,
+            tags_per_thing=self.tags_per_thing,
             unfinished_uploads=self.unfinished_uploads_per_account,
             unfinished_uploads_of_all=self.unfinished_uploads,
             jobs_running=self.jobs_running_per_account,

@@ -43,8 +43,8 @@ class RunningLedger:
 
 
 @dataclass(frozen=True)
-class OpenLedger(RunningLedger):
-    """The ledger of a data directory with its accounts, without anything that touches images."""
+class DirectoryParts:
+    """What the data directory of a ledger adds to it."""
 
     accounts: Accounts
     retention: Retention
@@ -52,8 +52,13 @@ class OpenLedger(RunningLedger):
 
 
 @dataclass(frozen=True)
-class Service(OpenLedger):
-    """Built by `api.composition.open_service` and nowhere else."""
+class OpenLedger(RunningLedger, DirectoryParts):
+    """The ledger of a data directory with its accounts, without anything that touches images."""
+
+
+@dataclass(frozen=True)
+class ServiceParts:
+    """What a service adds to an open ledger."""
 
     views: Views
     archives: Shelf
@@ -74,10 +79,27 @@ class Service(OpenLedger):
     trusted_proxies: tuple[str, ...]
     """Peers that say for whom they forward requests."""
 
+
+@dataclass(frozen=True)
+class Service(OpenLedger, ServiceParts):
+    """Built by `api.composition.open_service` and nowhere else."""
+
     @property
     def ledger_id(self) -> str:
         """The id of the ledger's key, which all its processes have."""
         return self.checkpoints.verifier.id.hex()
+
+
+# Joined from parts. mypy checks that each part is complete but cannot look into `vars`; what is
+# joined declares no fields besides theirs, so it is complete too.
+
+
+def join_ledger(running: RunningLedger, parts: DirectoryParts) -> OpenLedger:
+    return OpenLedger(**vars(running), **vars(parts))
+
+
+def join_service(opened: OpenLedger, parts: ServiceParts) -> Service:
+    return Service(**vars(opened), **vars(parts))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ledger.archives.layout import PART, SUFFIX, Trees, archive_path, is_name
 from ledger.archives.merge import merge_by_position
 from ledger.archives.reader import Archive
 from ledger.archives.trees import ArchivedTree, TreesSpan
-from ledger.domain.events import job_stream
+from ledger.domain.events.jobs import job_stream
 from ledger.images.files import require_regular
 from ledger.store.seam import LoggedEvent
 

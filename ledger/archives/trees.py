@@ -5,11 +5,15 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from ledger.domain.events import Ending
+from ledger.domain.events.jobs import Ending
 
 
 class ArchivedJob(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A job that had ended; `first` and `last` are the positions of its own events."""
+    """A job that had ended; `first` and `last` are the positions of its own events.
+
+    `ended` is the time of the event that ended it. An archive of an earlier version does not say:
+    there that was the last one, at `last_modified`.
+    """
 
     uuid: str
     first: int
@@ -18,6 +22,7 @@ class ArchivedJob(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     last_modified: datetime
     parent: str | None
     state: Ending
+    ended: datetime | None = None
 
 
 class ArchivedTree(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

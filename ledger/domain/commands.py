@@ -10,22 +10,12 @@ from typing import Literal
 from msgspec import Struct
 
 from ledger.domain.context import RowKey
-from ledger.domain.events import (
-    ArchiveWritten,
-    CloneNaming,
-    DiscardedTree,
-    DriveDefinition,
-    DriveOrigin,
-    Fingerprint,
-    Media,
-    Mount,
-    Nic,
-    OperationName,
-    PowerAction,
-    Resource,
-    Scalar,
-    ServerDefinition,
-)
+from ledger.domain.events.drives import DriveDefinition, DriveOrigin, Media
+from ledger.domain.events.housekeeping import ArchiveWritten, DiscardedTree
+from ledger.domain.events.jobs import Fingerprint, OperationName, Resource
+from ledger.domain.events.profiles import CloneNaming
+from ledger.domain.events.servers import Mount, Nic, PowerAction, Scalar, ServerDefinition
+from ledger.domain.producers.commands import ProducerCommand
 
 Recurse = Literal["none", "disks", "cdroms", "all_drives"]
 
@@ -305,13 +295,17 @@ class EditProfile(Struct, frozen=True, gc=False):
 
 
 class CreateJob(Struct, frozen=True, gc=False):
-    """Create a job of any operation, below a running parent if one is named."""
+    """Create a job of any operation, below a running parent if one is named.
+
+    `chosen`: a client chose the uuid `job`, which may be taken, or have been once.
+    """
 
     owner: str
     job: str
     operation: OperationName
     resources: tuple[Resource, ...] = ()
     parent: str | None = None
+    chosen: bool = False
 
 
 class CancelJob(Struct, frozen=True, gc=False):
@@ -462,4 +456,5 @@ Command = (
     | RecordRestore
     | ParkStream
     | ReleaseStream
+    | ProducerCommand
 )

@@ -84,6 +84,12 @@ class State(Counts, Protocol):
         this command before.
         """
 
+    def is_spent(self, job: str) -> bool:
+        """Return whether a job with this uuid was discarded, however long ago.
+
+        If not, the decision rests on that: it is made anew if the job has been discarded meanwhile.
+        """
+
     def peek(self, uuid: str) -> Drive | Server | None:
         """Return the drive or server without guarding it.
 

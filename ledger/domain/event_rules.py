@@ -9,15 +9,13 @@ from typing import assert_never
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
-from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.job import ENDINGS, Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.events import (
-    ArchiveWritten,
-    ChildAttached,
-    ChildEnded,
+from ledger.domain.events import Event
+from ledger.domain.events.drives import (
     DriveChanged,
     DriveCreated,
     DriveDeleted,
@@ -26,34 +24,44 @@ from ledger.domain.events import (
     DriveResized,
     DriveResizeFailed,
     DriveResizeStarted,
-    Event,
+)
+from ledger.domain.events.housekeeping import (
+    ArchiveWritten,
+    JobsDiscarded,
+    LedgerCompacted,
+    LedgerRestored,
+    RetentionPolicySet,
+    StreamParked,
+    StreamReleased,
+)
+from ledger.domain.events.jobs import (
+    ChildAttached,
+    ChildEnded,
     JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
     JobCreated,
     JobFailed,
-    JobsDiscarded,
     JobSucceeded,
-    KeypairChanged,
-    KeypairCreated,
-    KeypairDeleted,
-    LedgerCompacted,
-    LedgerRestored,
-    ProfileChanged,
     ProgressUpdated,
-    ResourceTagged,
-    ResourceUntagged,
-    RetentionPolicySet,
+)
+from ledger.domain.events.keypairs import KeypairChanged, KeypairCreated, KeypairDeleted
+from ledger.domain.events.producers import JobRegistered
+from ledger.domain.events.profiles import ProfileChanged
+from ledger.domain.events.servers import (
     ServerChanged,
     ServerCreated,
     ServerDeleted,
     ServerPowerChanged,
-    StreamParked,
-    StreamReleased,
+)
+from ledger.domain.events.tags import (
+    ResourceTagged,
+    ResourceUntagged,
     TagChanged,
     TagCreated,
     TagDeleted,
 )
+from ledger.domain.producers import rules as producers
 
 _FIRST = {
     "job": JobCreated,
@@ -139,6 +147,8 @@ def _sweep_violation(state: Aggregate | None, event: JobsDiscarded) -> str | Non
 
 
 def _job_violation(job: Job, event: Event) -> str | None:
+    if job.produced is not None:
+        return producers.violation(job, job.produced, event)
     if job.state != "started":
         return f"the job had ended: {job.state}"
     match event:
@@ -148,17 +158,20 @@ def _job_violation(job: Job, event: Event) -> str | None:
             return _attempt_violation(job, event)
         case JobSucceeded() | JobFailed() | JobCancelled():
             return _end_violation(job, event)
+        case JobRegistered():
+            untouched = not (job.attempt or job.children or job.resources)
+            return None if untouched else "the job was begun before it was registered"
         case _:
             return f"a job has no {type(event).__name__}"
 
 
 def _parent_violation(job: Job, event: ChildAttached | ChildEnded) -> str | None:
-    child = next((known for known in job.children if known.uuid == event.child), None)
+    child = job.children.get(event.child)
     if isinstance(event, ChildEnded):
         return f"no running child {event.child}" if child is None or child.ended else None
     if child is not None:
         return f"child {event.child} is attached twice"
-    if job.children and all(known.ended for known in job.children):
+    if job.children.outcome is not None:
         return "its children had all ended"
     return "a worker was doing the job itself" if job.attempt else None
 
@@ -182,14 +195,10 @@ def _attempt_violation(
 
 def _end_violation(job: Job, event: JobSucceeded | JobFailed | JobCancelled) -> str | None:
     """Check that a parent ends as its children did, and that a failed leaf was tried."""
-    ended = {child.ended for child in job.children}
-    if None in ended:
+    if job.children.running:
         return "a child was still running"
-    if "failed" in ended:
-        due: type[Event] = JobFailed
-    else:
-        due = JobCancelled if "cancelled" in ended else JobSucceeded
-    if ended and not isinstance(event, due):
+    due = job.children.outcome
+    if due is not None and ENDINGS[type(event)] != due:
         return "its children ended otherwise"
     if isinstance(event, JobFailed) and not job.children and not job.attempt:
         return "no attempt had started"

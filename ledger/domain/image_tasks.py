@@ -12,18 +12,9 @@ from typing import NamedTuple, assert_never, get_args
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
-from ledger.domain.events import (
-    DriveCreated,
-    DriveDeleted,
-    DriveResizeStarted,
-    Event,
-    JobCreated,
-    OperationName,
-    Recorded,
-    Resource,
-    drive_stream,
-    job_stream,
-)
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveCreated, DriveDeleted, DriveResizeStarted, drive_stream
+from ledger.domain.events.jobs import JobCreated, OperationName, Resource, job_stream
 from ledger.domain.operations import operation_of
 
 QUEUE_NAME_BYTES_MAX = 40
@@ -109,7 +100,7 @@ def outstanding_task(thing: Aggregate | None, drive: DriveOf) -> Task | None:
     A drive whose chunks are not all there waits for its owner, not for a task.
     """
     match thing:
-        case Job(state="started", children=()):
+        case Job(state="started") if not thing.children:
             return task_of_job(thing, drive)
         case Drive(deleted=None) if thing.resizing is not None:
             return GrowImage(thing.uuid, thing.pool)

@@ -8,7 +8,7 @@ operation; then somebody else executes it, and only its name is known.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from ledger.domain.events import OperationName, Role
+from ledger.domain.events.jobs import OperationName, Role
 
 Executor = Literal["workers", "sub-jobs", "others"]
 

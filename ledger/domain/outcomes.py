@@ -5,7 +5,7 @@ The outcome must never claim more than is certain; `unknown` is always allowed.
 
 from typing import Literal
 
-from ledger.domain.errors import CommitFailed, CommitPending, PauseLost
+from ledger.domain.errors.store import CommitFailed, CommitPending, PauseLost
 
 Outcome = Literal["not-recorded", "unknown", "recorded"]
 

@@ -14,19 +14,24 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.errors import QuotaExceeded, TooManyUploads
-from ledger.domain.events import (
-    DriveCreated,
-    Event,
-    JobCreated,
-    JobsDiscarded,
-    KeypairCreated,
-    ServerCreated,
-    TagCreated,
-)
+from ledger.domain.errors.quotas import QuotaExceeded, TooManyUploads
+from ledger.domain.events import Event
+from ledger.domain.events.drives import DriveCreated
+from ledger.domain.events.housekeeping import JobsDiscarded
+from ledger.domain.events.jobs import JobCreated
+from ledger.domain.events.keypairs import KeypairCreated
+from ledger.domain.events.servers import ServerCreated
+from ledger.domain.events.tags import TagCreated
 
 Kind = Literal[
-    "drives", "servers", "tags", "keypairs", "unfinished-uploads", "jobs-running", "jobs-kept"
+    "drives",
+    "servers",
+    "addresses",
+    "tags",
+    "keypairs",
+    "unfinished-uploads",
+    "jobs-running",
+    "jobs-kept",
 ]
 """The kinds of things that are counted."""
 
@@ -35,16 +40,20 @@ EVERYBODY = ""
 
 
 class Quotas(Struct, frozen=True, kw_only=True, gc=False):
-    """How many things of each kind an account may own; 0 is no limit."""
+    """How many things of each kind an account may own, and how many a tag; 0 is no limit."""
 
     drives: int = 0
     servers: int = 0
+    addresses: int = 0
+    """In use by running servers."""
     tags: int = 0
     keypairs: int = 0
     unfinished_uploads: int = 0
     unfinished_uploads_of_all: int = 0
     jobs_running: int = 0
     jobs_kept: int = 0
+    things_per_tag: int = 0
+    tags_per_thing: int = 0
     ledger_bytes_a_day: int = 0
     """Bytes of the events that the account's own commands record."""
 
@@ -72,7 +81,8 @@ def holdings_of(state: Aggregate | None) -> tuple[Holding, ...]:
         case Drive(deleted=None):
             return _drive(state.owner, unfinished=state.origin == "chunked" and not state.ready)
         case Server(deleted=None):
-            return (Holding(state.owner, "servers"),)
+            addresses = (Holding(state.owner, "addresses"),) * len(state.ips())
+            return (Holding(state.owner, "servers"), *addresses)
         case Tag(deleted=None):
             return (Holding(state.owner, "tags"),)
         case Keypair(deleted=None):

@@ -12,16 +12,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.domain.events import DiscardedTree
+from ledger.domain.events.housekeeping import DiscardedTree
 
 
 class JobInTree(NamedTuple):
-    """A job as the policy sees it; `last_modified` is its end once it has ended."""
+    """A job as the policy sees it; `ended` is None while it runs."""
 
     uuid: str
     parent: str | None
-    state: str
-    last_modified: datetime
+    ended: datetime | None
 
 
 class Tree(NamedTuple):
@@ -78,9 +77,8 @@ def cutoff_at(moment: datetime, keep: timedelta) -> datetime:
 
 def end_of(tree: Tree) -> datetime | None:
     """Return when the last of its jobs ended; None if one still runs."""
-    if any(job.state == "started" for job in tree.jobs):
-        return None
-    return max(job.last_modified for job in tree.jobs)
+    ends = [job.ended for job in tree.jobs if job.ended is not None]
+    return max(ends) if len(ends) == len(tree.jobs) else None
 
 
 def plan(

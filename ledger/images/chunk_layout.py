@@ -10,7 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from ledger.domain.aggregates.drive import SIZE_STEP
-from ledger.domain.errors import ChunkingChanged, ChunkMisfit
+from ledger.domain.errors.uploads import ChunkingChanged, ChunkMisfit
 
 CHUNKS_MAX = 100_000
 """Chunks of an upload; each takes a byte of memory."""

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.domain.errors import ChunkMisfit, ChunkPresent, ConcurrentChange, Refusal, UploadGone
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.store import ConcurrentChange
+from ledger.domain.errors.uploads import ChunkMisfit, ChunkPresent, UploadGone
 from ledger.images.chunk_layout import Chunking, ChunkMap, Extent, Place
 from ledger.images.errors import full_pool_errors
 from ledger.images.files import publish, remove, sync_directory

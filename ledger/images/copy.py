@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.domain.events import Fingerprint
+from ledger.domain.events.jobs import Fingerprint
 from ledger.images.background_sync import Checkpoint, PipelinedSync, pipelined_sync
 from ledger.images.digests import inherit_digest
 from ledger.images.errors import (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ledger.domain.events import Fingerprint
+from ledger.domain.events.jobs import Fingerprint
 from ledger.images.errors import ImageBusy, full_pool_errors
 from ledger.images.regular_files import IMAGE_MODE, regular_file, state_of
 

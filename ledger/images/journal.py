@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ledger.domain.errors import ConcurrentChange
+from ledger.domain.errors.store import ConcurrentChange
 from ledger.images.chunk_layout import Chunking
 from ledger.images.files import try_lock
 from ledger.images.regular_files import open_regular, regular_file

@@ -12,7 +12,7 @@ from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from ledger.domain.errors import PoolSilent
+from ledger.domain.errors.pools import PoolSilent
 
 SILENCE_S = 10.0
 """How long a pool may take for one thing before those who need it are refused."""

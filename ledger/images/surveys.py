@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 
 from ledger.domain.commands import CloneDrive, CloneServer, Command, CreateDrives
 from ledger.domain.context import Environment, ImageData
-from ledger.domain.errors import NotMeasured, Refusal
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.pools import NotMeasured
 from ledger.images.pool_thread import Owed
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from functools import partial
 
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.domain.events import LedgerRestored
+from ledger.domain.events.housekeeping import LedgerRestored
 from ledger.merkle.signed_note import Checkpoint, Signer, Verifier
 from ledger.proofs.tile_builder import tile
 from ledger.proofs.tree import Tree

@@ -5,10 +5,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ledger.codec import decode
-from ledger.domain.errors import UnknownEvent
-from ledger.domain.events import (
+from ledger.domain.errors.store import UnknownEvent
+from ledger.domain.events import Event
+from ledger.domain.events.housekeeping import (
     ArchiveWritten,
-    Event,
     JobsDiscarded,
     LedgerCompacted,
     LedgerRestored,

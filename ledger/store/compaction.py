@@ -1,13 +1,19 @@
 """What a compaction reads and deletes in the store, in its own transactions."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from ledger.codec import topics_of
+from ledger.domain.aggregates.job import ENDINGS
 from ledger.store.log import SELECT_EVENTS
 from ledger.store.parameters import among
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, LoggedEvent
+from ledger.store.tables.streams import end_position
 from ledger.store.tables.tiles import mark_gone
 from ledger.store.whole_streams import FIRST
+
+_ENDING_TOPICS = topics_of(ENDINGS)
 
 
 def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
@@ -17,16 +23,25 @@ def positions_of(cursor: Cursor, streams: Sequence[str]) -> Iterator[int]:
         yield position
 
 
-def ends_of(cursor: Cursor, stream: str) -> tuple[LoggedEvent, LoggedEvent] | None:
-    """Return the first and the last event of a stream; None if it is not there."""
+class Life(NamedTuple):
+    """The first event of a job's stream, the one that ended the job, and the last one."""
+
+    first: LoggedEvent
+    end: LoggedEvent
+    last: LoggedEvent
+
+
+def life_of(cursor: Cursor, stream: str) -> Life | None:
+    """Return the life of a job that has ended; None if its stream is not there."""
     cursor.execute(
-        f"{SELECT_EVENTS} WHERE originator_id = ?1 AND originator_version IN"  # noqa: S608 - constants
+        f"{SELECT_EVENTS} WHERE originator_id = ?1 AND (originator_version IN"  # noqa: S608 - constants
         " (1, (SELECT max(originator_version) FROM stored_events WHERE originator_id = ?1))"
-        " ORDER BY originator_version",
+        f" OR position = {end_position('?1')}) ORDER BY originator_version",
         (stream,),
     )
-    ends = [LoggedEvent._make(row) for row in cursor.fetchall()]
-    return (ends[0], ends[-1]) if ends and ends[0].version == FIRST else None
+    found = [LoggedEvent._make(row) for row in cursor.fetchall()]
+    end = next((event for event in found if event.topic in _ENDING_TOPICS), None)
+    return Life(found[0], end, found[-1]) if end and found[0].version == FIRST else None
 
 
 def is_stored(cursor: Cursor, position: int) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors as pg
 
-from ledger.domain.errors import StoreFailed, StoreFull, StoreUnreachable
+from ledger.domain.errors.store import StoreFailed, StoreFull, StoreUnreachable
 
 LOST = (
     psycopg.OperationalError,

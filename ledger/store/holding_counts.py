@@ -10,23 +10,14 @@ from functools import partial
 from typing import NamedTuple
 
 from ledger.codec import name_of, names_of
-from ledger.domain.events import (
-    DriveCreated,
-    DriveDeleted,
-    DriveReady,
-    Event,
-    JobCancelled,
-    JobCreated,
-    JobFailed,
-    JobsDiscarded,
-    JobSucceeded,
-    KeypairCreated,
-    KeypairDeleted,
-    ServerCreated,
-    ServerDeleted,
-    TagCreated,
-    TagDeleted,
-)
+from ledger.domain.events import Event
+from ledger.domain.events.drives import DriveCreated, DriveDeleted, DriveReady
+from ledger.domain.events.housekeeping import JobsDiscarded
+from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded
+from ledger.domain.events.keypairs import KeypairCreated, KeypairDeleted
+from ledger.domain.events.producers import JobSkipped
+from ledger.domain.events.servers import ServerCreated, ServerDeleted, ServerPowerChanged
+from ledger.domain.events.tags import TagCreated, TagDeleted
 from ledger.domain.quotas import Holding, Kind
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Projection, Store
@@ -34,11 +25,12 @@ from ledger.store.seam import Projection, Store
 COUNTED_MAX = 50_000
 """How many counts are cached: a few for each account."""
 ANY_NUMBER = 10**12
-"""More than one event can end."""
+"""More than one event can make or end."""
 
 _MADE: Mapping[type[Event], tuple[Kind, ...]] = {
     DriveCreated: ("drives", "unfinished-uploads"),
     ServerCreated: ("servers",),
+    ServerPowerChanged: ("addresses",),
     TagCreated: ("tags",),
     KeypairCreated: ("keypairs",),
     JobCreated: ("jobs-running", "jobs-kept"),
@@ -47,10 +39,12 @@ _GONE: Mapping[type[Event], tuple[Kind, ...]] = {
     DriveReady: ("unfinished-uploads",),
     DriveDeleted: ("drives", "unfinished-uploads"),
     ServerDeleted: ("servers",),
+    ServerPowerChanged: ("addresses",),
     TagDeleted: ("tags",),
     KeypairDeleted: ("keypairs",),
     JobSucceeded: ("jobs-running",),
     JobFailed: ("jobs-running",),
+    JobSkipped: ("jobs-running",),
     JobCancelled: ("jobs-running",),
     JobsDiscarded: ("jobs-kept",),
 }
@@ -64,7 +58,7 @@ def _by_name(kinds: Mapping[type[Event], tuple[Kind, ...]]) -> Mapping[str, tupl
 
 _MADE_BY_NAME, _GONE_BY_NAME = _by_name(_MADE), _by_name(_GONE)
 
-_ENDS_MANY = names_of([JobsDiscarded])
+_OF_MANY = names_of([JobsDiscarded, ServerPowerChanged])
 
 
 class _Counted(NamedTuple):
@@ -104,9 +98,11 @@ class HoldingCounts:
     def note_others(self, topics: Iterable[str]) -> None:
         """Note what other processes have recorded."""
         for name in map(name_of, topics):
-            self._made.update(_MADE_BY_NAME.get(name, ()))
+            most = ANY_NUMBER if name in _OF_MANY else 1
+            for kind in _MADE_BY_NAME.get(name, ()):
+                self._made[kind] += most
             for kind in _GONE_BY_NAME.get(name, ()):
-                self._gone[kind] += ANY_NUMBER if name in _ENDS_MANY else 1
+                self._gone[kind] += most
 
     def clear(self) -> None:
         """Forget all counts, so that they are made anew when needed."""

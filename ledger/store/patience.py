@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from ledger.domain.errors import Expected, StoreFailed, StoreUnreachable
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import StoreFailed, StoreUnreachable
 from ledger.store.seam import Cursor
 
 T = TypeVar("T")

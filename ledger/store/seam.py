@@ -15,7 +15,7 @@ from eventsourcing.persistence import StoredEvent
 
 from ledger.domain import context
 from ledger.domain.aggregates import Aggregate
-from ledger.domain.aggregates.relations import Relations
+from ledger.domain.aggregates.relations import Relation, Relations
 from ledger.domain.context import Secret
 from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.events import Event, Recorded
@@ -60,7 +60,13 @@ class Projection(Protocol):
     """The query of one number, which changes once all rows were made anew."""
 
     def rows(self, state: Aggregate | None) -> Rows:
-        """Return the rows that show this aggregate; a pure function of its state alone."""
+        """Return the rows that show this aggregate; a pure function of its state alone.
+
+        They do not show its relations as far as `relation_rows` does.
+        """
+
+    def relation_rows(self, relations: Iterable[Relation]) -> Rows:
+        """Return the rows that are there as long as these relations hold."""
 
     def entries(self, stream: str, version: int, recorded: Recorded[Event], owner: str) -> Rows:
         """Return the rows that show this event to its owner; a pure function of the arguments."""
@@ -99,7 +105,11 @@ class Stamps(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Everything that one transaction writes; `tasks` are for workers that the store feeds."""
+    """Everything that one transaction writes; `tasks` are for workers that the store feeds.
+
+    `unspent` are jobs that must not have been discarded, or nothing is written; `spent` are those
+    that are discarded now.
+    """
 
     events: Sequence[StoredEvent]
     guards: Sequence[Guard]
@@ -109,6 +119,8 @@ class Batch(NamedTuple):
     claims: Sequence[RecordedClaim] = ()
     tasks: Sequence[Task] = ()
     stamps: Stamps | None = None
+    unspent: Sequence[str] = ()
+    spent: Sequence[str] = ()
 
 
 class News(NamedTuple):

@@ -7,11 +7,10 @@ from itertools import starmap
 from ledger.codec import decode, name_of, names_of
 from ledger.domain.aggregates import fold
 from ledger.domain.aggregates.job import Job
-from ledger.domain.events import (
-    drive_stream,
-    keypair_stream,
-    server_stream,
-)
+from ledger.domain.aggregates.tag import Tag
+from ledger.domain.events.drives import drive_stream
+from ledger.domain.events.keypairs import keypair_stream
+from ledger.domain.events.servers import server_stream
 from ledger.domain.quotas import Holding
 from ledger.store.bounded_cache import BoundedCache
 from ledger.store.holding_counts import HoldingCounts
@@ -22,16 +21,23 @@ from ledger.store.seam import (
     Projection,
     Store,
 )
-from ledger.store.tables import guards
+from ledger.store.tables import guards, spent_ids
 from ledger.store.tables.streams import last_version, stored_of
 from ledger.store.unit_of_work import RELATING, CachedRelations, CachedStream, UnitOfWork
 
 CACHED_MAX = 50_000
 """How many streams the cache keeps, and for how many drives and servers their relations."""
 CACHED_BYTES = 32 * 1024**2
-"""How long the texts of the streams may be together, as that of a drive's `meta`: 64 KiB each."""
+"""How many bytes of the streams may be cached beyond what each has, and as many of the relations.
+
+A drive's `meta` may have 64 KiB; a tag may be on thousands of things.
+"""
 SHORT_TEXT = 1_000
 """Shorter texts do not count: their number is bounded."""
+NAMED_BYTES = 150
+"""About how many bytes of memory it takes to name a drive, server or tag."""
+FEW_NAMED = 10
+"""Fewer do not count."""
 
 _NAMES_OF_RELATING = names_of(RELATING)
 
@@ -43,7 +49,7 @@ class StateCache:
         self._store = store
         self._projection = projection
         self._streams = BoundedCache[CachedStream](CACHED_MAX, CACHED_BYTES, _stream_bytes)
-        self._relations = BoundedCache[CachedRelations](CACHED_MAX, 0, lambda _: 0)
+        self._relations = BoundedCache[CachedRelations](CACHED_MAX, CACHED_BYTES, _relations_bytes)
         self._collided: set[str] = set()
         self._counts = HoldingCounts(store, projection)
 
@@ -57,6 +63,9 @@ class StateCache:
 
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         return self._counts.exceeds(holding, limit, more)
+
+    def has_spent(self, job: str) -> bool:
+        return read_patiently(self._store, partial(spent_ids.is_spent, job=job))
 
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self._streams.get(stream)
@@ -125,12 +134,27 @@ class StateCache:
 
 
 def _stream_bytes(cached: CachedStream) -> int:
-    """Return how long the texts are that show it; a job has none that is long."""
+    """Return how long it is, its texts or the list of what bears it; a job never is."""
     if isinstance(cached.state, Job):
         return 0
+    if isinstance(cached.state, Tag):
+        return _text_bytes(cached) + _named_bytes(len(cached.state.resources))
+    return _text_bytes(cached)
+
+
+def _text_bytes(cached: CachedStream) -> int:
     return sum(
         len(value)
         for row in cached.rows.values()
         for value in row
         if isinstance(value, str | bytes) and len(value) > SHORT_TEXT
     )
+
+
+def _relations_bytes(cached: CachedRelations) -> int:
+    of = cached.relations
+    return _named_bytes(len(of.servers) + len(of.tags) + len(of.addresses))
+
+
+def _named_bytes(named: int) -> int:
+    return NAMED_BYTES * named if named >= FEW_NAMED else 0

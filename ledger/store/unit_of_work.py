@@ -29,29 +29,25 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.context import A, Discarded, ImageData, Secret
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import AlreadyExists, NotMeasured
-from ledger.domain.events import (
-    DriveCreated,
-    Event,
-    JobCancelled,
-    JobCreated,
-    JobFailed,
-    JobSucceeded,
-    KeypairCreated,
-    Recorded,
-    ResourceTagged,
-    ResourceUntagged,
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.pools import NotMeasured
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveCreated, drive_stream
+from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
+from ledger.domain.events.keypairs import KeypairCreated, keypair_stream
+from ledger.domain.events.profiles import profile_stream
+from ledger.domain.events.servers import (
     ServerChanged,
     ServerCreated,
     ServerDeleted,
     ServerPowerChanged,
+    server_stream,
+)
+from ledger.domain.events.tags import (
+    ResourceTagged,
+    ResourceUntagged,
     TagCreated,
     TagDeleted,
-    drive_stream,
-    job_stream,
-    keypair_stream,
-    profile_stream,
-    server_stream,
     tag_stream,
 )
 from ledger.domain.idempotency import RecordedClaim
@@ -72,7 +68,7 @@ S = TypeVar("S", bound=Aggregate)
 
 
 class CachedStream(NamedTuple):
-    """A stream's aggregate at a version, and the rows that show it."""
+    """A stream's aggregate at a version, and the rows that show it, without its relations."""
 
     version: int
     state: Aggregate | None
@@ -115,6 +111,9 @@ class Base(Protocol):
     def is_new(self, stream: str) -> bool:
         """Whether a new stream can begin without being looked up first."""
 
+    def has_spent(self, job: str) -> bool:
+        """Return whether the job was discarded."""
+
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         """See `ledger.domain.quotas.Counts`."""
 
@@ -151,11 +150,14 @@ class UnitOfWork:
         self.claims: dict[tuple[str, str], RecordedClaim] = {}
         self.entries: dict[RowKey, Row] = {}
         self.tasks: list[Task] = []
-        self.discarded: list[str] = []
+        self.discarded: set[str] = set()
+        self.unspent: set[str] = set()
         self.dropped: list[RowKey] = []
         self.held: dict[Holding, int] = {}
         """How the numbers of things that owners have change."""
         self._relations: dict[str, Relations] = {}
+        self._relation_rows: dict[RowKey, Row | None] = {}
+        """The rows of relations that have begun; None of those that have ended."""
 
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self.streams.get(stream)
@@ -228,6 +230,13 @@ class UnitOfWork:
     def act(self, kind: type[A], stream: str) -> A | None:
         return self._state(kind, stream)
 
+    def is_spent(self, job: str) -> bool:
+        self.unspent.add(job)
+        return self.has_spent(job)
+
+    def has_spent(self, job: str) -> bool:
+        return job_stream(job) in self.discarded or self._base.has_spent(job)
+
     def peek(self, uuid: str) -> Drive | Server | None:
         for stream in (drive_stream(uuid), server_stream(uuid)):
             state = self.cached_stream(stream).state
@@ -266,7 +275,7 @@ class UnitOfWork:
 
     def discard(self, change: Discarded) -> None:
         """Stop showing these streams; nothing is ever decided about them again."""
-        self.discarded += change.streams
+        self.discarded.update(change.streams)
         self.dropped += change.rows
 
     def is_new(self, stream: str) -> bool:
@@ -289,6 +298,8 @@ class UnitOfWork:
             relations = self.cached_relations(uuid).relations
             changed = change_relations(relations, gone.get(uuid, ()), new.get(uuid, ()))
             self._relations[uuid] = changed
+        self._relation_rows |= dict.fromkeys(self._projection.relation_rows(ended))
+        self._relation_rows |= self._projection.relation_rows(begun)
 
     def settle(self, above: "UnitOfWork") -> None:
         """Take over a command's changes. What may fail comes first, so that it fails alone."""
@@ -316,12 +327,14 @@ class UnitOfWork:
         self.stored += stored
         self.stored_bytes += sum(len(event.state) for event in stored)
         self.secrets += above.secrets
-        self.discarded += above.discarded
+        self.discarded |= above.discarded
+        self.unspent |= above.unspent
         self.dropped += above.dropped
         self.claims |= above.claims
         for holding, n in above.held.items():
             self._hold((holding,), n)
         self._relations.update(above._relations)  # noqa: SLF001 - of the same class
+        self._relation_rows |= above._relation_rows  # noqa: SLF001
 
     def committed_relations(self) -> dict[str, CachedRelations]:
         """Return guards and relations as they are once this is committed."""
@@ -362,6 +375,11 @@ class UnitOfWork:
             before = {} if stream in self.new_streams else self._base.cached_stream(stream).rows
             drops += before.keys() - cached.rows.keys()
             puts |= {key: row for key, row in cached.rows.items() if before.get(key) != row}
+        for key, row in self._relation_rows.items():
+            if row is None:
+                drops.append(key)
+            else:
+                puts[key] = row
         return Batch(
             events=self.stored,
             guards=[
@@ -374,6 +392,12 @@ class UnitOfWork:
             claims=list(self.claims.values()),
             tasks=self.tasks,
             stamps=self._stamps(),
+            unspent=sorted(self.unspent),
+            spent=sorted(
+                stream.removeprefix("job-")
+                for stream in self.discarded
+                if stream.startswith("job-")
+            ),
         )
 
     def _stamps(self) -> Stamps | None:

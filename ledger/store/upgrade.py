@@ -3,10 +3,13 @@
 from datetime import datetime
 
 from ledger.store.seam import Cursor
+from ledger.store.tables import spent_ids
 from ledger.store.tables.stamps import date_stored
 
 _ONE_CLOCK = 6
 """The first schema with the newest stamp, and with faults among stamps."""
+_SPENT_IDS = 7
+"""The first schema with the ids of discarded jobs."""
 
 
 def upgrade(cursor: Cursor, found: int, now: datetime) -> None:
@@ -16,3 +19,5 @@ def upgrade(cursor: Cursor, found: int, now: datetime) -> None:
     """
     if found < _ONE_CLOCK:
         date_stored(cursor, now)
+    if found < _SPENT_IDS:
+        spent_ids.add_stored(cursor)

@@ -10,8 +10,9 @@ from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command, UpdateProgress
-from ledger.domain.errors import JobOver, StaleAttempt, StoreFull
-from ledger.domain.events import Fingerprint
+from ledger.domain.errors.jobs import JobOver, StaleAttempt
+from ledger.domain.errors.store import StoreFull
+from ledger.domain.events.jobs import Fingerprint
 from ledger.domain.reporting import PROGRESS_INTERVAL_S, silence_allowed_s
 from ledger.images.background_sync import Checkpoint
 from ledger.images.errors import CopyStopped, PoolMissing

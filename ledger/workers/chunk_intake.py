@@ -16,7 +16,8 @@ from pathlib import Path
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import MarkDriveReady
-from ledger.domain.errors import Busy, ChunkPresent, DriveBusy, DriveNotFound, NotUploading
+from ledger.domain.errors.drives import Busy, DriveBusy, DriveNotFound
+from ledger.domain.errors.uploads import ChunkPresent, NotUploading
 from ledger.images.chunk_layout import Chunking, Extent
 from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
 from ledger.images.digests import sha256

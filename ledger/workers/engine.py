@@ -31,8 +31,8 @@ from procrastinate.jobs import DeleteJobCondition, Job
 from ledger.application import Ledger
 from ledger.domain import image_tasks as tasks
 from ledger.domain.aggregates.drive import Drive
-from ledger.domain.errors import StoreFailed
-from ledger.domain.events import drive_stream
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events.drives import drive_stream
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task
 from ledger.images.pools import Pool
 from ledger.store.patience import OutageLog

@@ -33,8 +33,10 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import ImageData
 from ledger.domain.decisions.placement import place_here
-from ledger.domain.errors import DriveBusy, Refusal, StoreFailed
-from ledger.domain.events import DriveDefinition, DriveDeleted
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.drives import DriveBusy
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events.drives import DriveDefinition, DriveDeleted
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob
 from ledger.images.errors import ImageBusy, ImageError, NotRegular, PoolFull, owner_reason
 from ledger.images.files import create_blank, grow, publish, remove, sync_directory

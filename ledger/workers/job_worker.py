@@ -25,8 +25,9 @@ from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob
-from ledger.domain.errors import Refusal, StoreFailed, StoreUnreachable
-from ledger.domain.events import Fingerprint, JobCancelled, Role
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.store import StoreFailed, StoreUnreachable
+from ledger.domain.events.jobs import Fingerprint, JobCancelled, Role
 from ledger.domain.image_tasks import RunJob, task_of_job
 from ledger.images.errors import (
     CopyStopped,

@@ -7,7 +7,7 @@ fails the job, unless the attempt was stopped or replaced.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ledger.domain.events import Fingerprint, OperationName
+from ledger.domain.events.jobs import Fingerprint, OperationName
 from ledger.images.background_sync import Checkpoint
 from ledger.images.copy import copy_image
 from ledger.images.errors import PartTaken, SourceChanged

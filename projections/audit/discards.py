@@ -5,6 +5,7 @@ was planned then. Streams that are only in archives cannot be judged; they must 
 """
 
 import sys
+from collections import Counter
 from collections.abc import Container, Iterable
 from datetime import datetime
 from heapq import heappop, heappush
@@ -12,25 +13,21 @@ from typing import NamedTuple
 
 from ledger.domain.aggregates.housekeeping import Policy
 from ledger.domain.aggregates.job import Job
-from ledger.domain.events import (
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveDeleted
+from ledger.domain.events.housekeeping import (
     POLICY_STREAM,
     ArchiveWritten,
     DiscardedTree,
-    DriveDeleted,
-    Event,
-    JobCancelled,
-    JobCreated,
-    JobFailed,
     JobsDiscarded,
-    JobSucceeded,
-    KeypairDeleted,
-    Recorded,
-    ServerDeleted,
     StreamParked,
     StreamReleased,
-    TagDeleted,
-    job_stream,
 )
+from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
+from ledger.domain.events.keypairs import KeypairDeleted
+from ledger.domain.events.producers import JobSkipped
+from ledger.domain.events.servers import ServerDeleted
+from ledger.domain.events.tags import TagDeleted
 from ledger.store.seam import LoggedEvent
 from projections.audit.findings import Divergence, StreamState, divergence_at
 from projections.audit.job_trees import JobTrees
@@ -42,6 +39,11 @@ class _Ended(NamedTuple):
     at: datetime
     position: int
     root: str
+
+
+def _end_of(family: Iterable[Job]) -> datetime:
+    """Return when the last of these jobs ended, all of which have."""
+    return max(job.ended for job in family if job.ended is not None)
 
 
 class _Departed(NamedTuple):
@@ -60,6 +62,8 @@ class Discards:
         """All streams that are discarded."""
         self._streams = states
         self._trees = trees
+        self._running: Counter[str] = Counter()
+        """How many jobs run in the tree of each root."""
         self._ended: list[_Ended] = []
         self._departed: dict[str, _Departed] = {}
         self._named_by: dict[str, set[str]] = {}
@@ -74,10 +78,11 @@ class Discards:
     def take(self, event: LoggedEvent, recorded: Recorded[Event]) -> str | None:
         """Take an event that is replayed already; return what is wrong with it as a discard."""
         match recorded.event:
-            case JobCreated(resources=resources):
+            case JobCreated(resources=resources, root=root):
+                self._running[root] += 1
                 for resource in resources:
                     self._named_by.setdefault(resource.uuid, set()).add(event.stream)
-            case JobSucceeded() | JobFailed() | JobCancelled():
+            case JobSucceeded() | JobSkipped() | JobFailed() | JobCancelled():
                 self._end(event)
             case DriveDeleted() | ServerDeleted() | TagDeleted() | KeypairDeleted():
                 self._departed[event.stream] = _Departed(recorded.recorded_at, event.position)
@@ -103,9 +108,11 @@ class Discards:
 
     def _end(self, event: LoggedEvent) -> None:
         job = self._streams[event.stream].state
-        if isinstance(job, Job) and job.parent is None:
-            ended = max(one.last_modified for one in self._trees.tree(job))
-            heappush(self._ended, _Ended(ended, event.position, job.uuid))
+        assert isinstance(job, Job), f"{event.stream} has no job"
+        self._running[job.root] -= 1
+        root = self._trees.job(job.root)
+        if root is not None and not self._running[job.root]:
+            heappush(self._ended, _Ended(_end_of(self._trees.tree(root)), event.position, job.root))
 
     def _discard(self, event: LoggedEvent, discard: JobsDiscarded, at: datetime) -> str | None:
         policy = self._streams.get(POLICY_STREAM)
@@ -132,12 +139,13 @@ class Discards:
             family = self._trees.tree(root)
             if root.parent is not None or {job.uuid for job in family} != set(tree.jobs):
                 return f"what was discarded with job {root.uuid} is not its tree"
-            running = [job.uuid for job in family if job.state == "started"]
+            running = [job.uuid for job in family if job.ended is None]
             if running:
                 return f"job {running[0]} was running"
-            ended = max(job.last_modified for job in family)
+            ended = _end_of(family)
             if ended != tree.ended:
                 return f"the tree of job {root.uuid} ended at {ended}, not {tree.ended}"
+            del self._running[root.uuid]
             for job in family:
                 for resource in job.resources:
                     self._named_by[resource.uuid].discard(job_stream(job.uuid))

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ledger.codec import decode, fields_of
-from ledger.domain.errors import UnknownEvent
-from ledger.domain.events import job_stream
+from ledger.domain.errors.store import UnknownEvent
+from ledger.domain.events.jobs import job_stream
 from ledger.store.seam import Log
 from projections.audit.findings import CannotReplay
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from ledger.domain.aggregates.job import Child, Job
-from ledger.domain.events import ChildAttached, ChildEnded, Event, JobCreated, job_stream
+from ledger.domain.aggregates.job import Job
+from ledger.domain.events import Event
+from ledger.domain.events.jobs import ChildAttached, ChildEnded, JobCreated, job_stream
 from projections.audit.findings import Divergence, StreamState, divergence_at
 
 
@@ -54,13 +55,26 @@ class JobTrees:
                 continue
             if job.parent is not None and not self._is_listed(job):
                 return divergence_at(stream.last, f"parent {job.parent} does not list it so")
-            ended = [child.ended for child in job.children]
-            if job.state == "started" and ended and all(ended):
+            if job.state == "started" and _should_have_ended(job):
                 return divergence_at(stream.last, "all its children have ended, but not the job")
         return None
 
     def _is_listed(self, job: Job) -> bool:
         """Return whether its parent lists the job, with its end if it has ended."""
         parent = self.job(job.parent or "")
-        ended = None if job.state == "started" else job.state
-        return parent is not None and Child(job.uuid, ended) in parent.children
+        child = None if parent is None else parent.children.get(job.uuid)
+        if parent is None or child is None:
+            return False
+        if parent.produced is not None and child.ended is None:
+            # A job that ends by itself is not told, nor is a group that was given up before.
+            return (
+                job.state == "started" or not parent.produced.is_group or parent.state != "started"
+            )
+        return (child.ended or "started") == job.state
+
+
+def _should_have_ended(job: Job) -> bool:
+    """Return whether all sub-jobs have ended, and the job ends with them."""
+    if job.produced is None:
+        return job.children.outcome is not None
+    return job.produced.sealed and not job.children.running

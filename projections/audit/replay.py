@@ -13,9 +13,10 @@ from ledger.archives import Archive, BadArchive, Shelf
 from ledger.codec import decode, leaf_hash
 from ledger.domain.aggregates import Aggregate, evolve
 from ledger.domain.aggregates.housekeeping import Parking, Sweep
-from ledger.domain.errors import UnknownEvent, UnreadableStream
+from ledger.domain.errors.store import UnknownEvent, UnreadableStream
 from ledger.domain.event_rules import violation
-from ledger.domain.events import ArchiveWritten, Event, Recorded
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.housekeeping import ArchiveWritten
 from ledger.store.seam import Log, LoggedEvent
 from ledger.store.tables.tiles import gone_between, gone_count
 from projections.audit.discards import Discards

@@ -1,23 +1,19 @@
 """From commits to what changed for which account; several changes of one thing are one. Pure."""
 
 from collections.abc import Container
-from datetime import datetime
 from typing import NamedTuple
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
-from ledger.domain.events import (
-    ChildAttached,
-    ChildEnded,
-    Event,
-    JobAttemptStarted,
-    JobsDiscarded,
-    ProgressUpdated,
-)
+from ledger.domain.events import Event
+from ledger.domain.events.housekeeping import JobsDiscarded
+from ledger.domain.events.jobs import ChildAttached, ChildEnded, JobAttemptStarted, ProgressUpdated
+from ledger.domain.events.producers import ProgressReported
 from ledger.store.seam import Commit
 
-_PROGRESS = (JobAttemptStarted, ProgressUpdated)
+_PROGRESS = (JobAttemptStarted, ProgressUpdated, ProgressReported)
 _FROM_BELOW = (ChildAttached, ChildEnded)
 
 
@@ -45,7 +41,7 @@ class Changes:
         self.related: dict[str, None] = {}
         """Drives and servers that are shown differently now because others changed."""
         self.gone: dict[str, None] = {}
-        """Drives and servers that are deleted."""
+        """Drives, servers and keypairs that are deleted, though others still name them."""
 
     def __bool__(self) -> bool:
         return bool(self.jobs or self.others)
@@ -60,7 +56,7 @@ class Changes:
             match state:
                 case Job():
                     continue  # its events say what happened to it
-                case Drive(deleted=datetime()) | Server(deleted=datetime()):
+                case Drive() | Server() | Keypair() if state.deleted:
                     self.gone[uuid] = None
                 case _:
                     pass
@@ -92,7 +88,7 @@ class Changes:
         self.jobs[job.uuid] = JobChange(
             owner=job.owner,
             parent=job.parent,
-            leaf=job.attempt > 0,
+            leaf=job.attempt > 0 and job.produced is None,
             own=own or (before is not None and before.own),
             progress_only=progress_only and (before is None or before.progress_only),
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal, NamedTuple, Protocol, Self
 
-from ledger.domain.errors import StoreFailed, StoreUnreachable
+from ledger.domain.errors.store import StoreFailed, StoreUnreachable
 from ledger.store.seam import Commit
 from projections.feed.changes import Changes, JobChange
 from projections.feed.pacing import Backlog, Item, Pacing
@@ -69,7 +69,7 @@ class Feed:
         render: Render,
         *,
         on_failure: Callable[[], None],
-        repeat_s: float = REPEAT_S,
+        repeat_s: float,
         progress_s: float = PROGRESS_S,
     ) -> None:
         """`on_failure` is called when the store cannot be read."""
@@ -270,7 +270,8 @@ class Feed:
     def _gather_others(self, snapshot: Snapshot, changes: Changes) -> None:
         for (kind, uuid), owner in changes.others.items():
             self._news.add(owner, Item(kind, uuid))
-        for resource in snapshot.drives_and_servers(list(changes.related)):
+        related = changes.related | dict.fromkeys(snapshot.servers_with(list(changes.gone)))
+        for resource in snapshot.drives_and_servers(list(related)):
             if resource.owner in self._followed:
                 self._news.add(resource.owner, Item(resource.kind, resource.uuid))
 

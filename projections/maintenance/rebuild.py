@@ -23,7 +23,8 @@ from typing import NamedTuple, TypeVar
 
 from ledger.application import Ledger
 from ledger.codec import decode
-from ledger.domain.errors import Expected, ReadCut, StoreBusy, UnreadableStream
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import ReadCut, StoreBusy, UnreadableStream
 from ledger.domain.events import Event, Recorded
 from ledger.store.lease import acquire_within
 from ledger.store.parameters import sliced

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ledger.archives import ArchivedTree, Shelf
-from ledger.domain.events import DiscardedTree, JobsDiscarded
+from ledger.domain.events.housekeeping import DiscardedTree, JobsDiscarded
 from ledger.store.seam import Cursor
 from ledger.store.tables.streams import events_of_kind, newest
 

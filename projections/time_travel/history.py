@@ -2,7 +2,7 @@
 
 from ledger.archives import Shelf
 from ledger.codec import decode
-from ledger.domain.events import JobCreated, job_stream
+from ledger.domain.events.jobs import JobCreated, job_stream
 from ledger.store.seam import LoggedEvent
 from ledger.store.tables.streams import stream_events
 from projections.views.snapshot import Snapshot

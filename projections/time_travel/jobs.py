@@ -12,7 +12,8 @@ from ledger.archives import ArchivedTree, Shelf
 from ledger.codec import decode
 from ledger.domain.aggregates import fold
 from ledger.domain.aggregates.job import Job
-from ledger.domain.events import DiscardedTree, job_stream
+from ledger.domain.events.housekeeping import DiscardedTree
+from ledger.domain.events.jobs import job_stream
 from ledger.store.tables.streams import Stored, histories, spans
 from projections.rows import job_row
 from projections.streams import CANNOT_FOLD

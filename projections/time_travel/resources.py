@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 from ledger.archives import Shelf
-from ledger.domain.events import drive_stream, server_stream
+from ledger.domain.events.drives import drive_stream
+from ledger.domain.events.servers import server_stream
 from ledger.store.tables.streams import Span, spans
 from projections.views.snapshot import Snapshot
 

@@ -89,7 +89,7 @@ def _changes(snapshot: Snapshot, owner: str, since: datetime) -> Iterator[_Chang
         if life.is_root:
             yield _Change(life.first, _stamp(life.created), "created")
         if life.is_root and life.state != "started":
-            yield _Change(life.last, _stamp(life.last_modified), life.state)
+            yield _Change(life.last, _stamp(life.last_stamp), life.state)
         if life.began is not None and life.reported is not None:
             yield from _copies(life, life.last, life.began, life.copied or life.reported)
 
@@ -99,7 +99,7 @@ def _copies(life: Life, position: int, began: str, ended: str) -> Iterator[_Chan
 
     Both are told by their distance from the last event, whose moment is known.
     """
-    stamp = _stamp(life.last_modified)
+    stamp = _stamp(life.last_stamp)
     ago, lasted = max(0, stamp - _stamp(ended)), max(0, _stamp(ended) - _stamp(began))
     if life.bytes_before:
         yield _Change(position, stamp, "bytes", life.bytes_before, ago + lasted)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.events import DriveDefinition
+from ledger.domain.events.drives import DriveDefinition
 from ledger.store.parameters import marks
 from ledger.store.seam import Cursor
 from projections.tables import DriveRow, select

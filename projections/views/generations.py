@@ -9,8 +9,8 @@ from operator import itemgetter
 from typing import LiteralString
 
 from ledger.domain.aggregates import Aggregate
-from ledger.domain.aggregates.relations import Relations
-from ledger.domain.errors import StoreUnfit
+from ledger.domain.aggregates.relations import Relation, Relations
+from ledger.domain.errors.store import StoreUnfit
 from ledger.domain.events import Event, Recorded
 from ledger.domain.quotas import EVERYBODY, Kind
 from ledger.store.postgres.cursor import PgCursor
@@ -40,7 +40,11 @@ class InlineProjection:
 
     def rows(self, state: Aggregate | None) -> Rows:
         """See `projections.rows`."""
-        return rows.rows(state)
+        return rows.own_rows(state)
+
+    def relation_rows(self, relations: Iterable[Relation]) -> Rows:
+        """See `projections.rows`."""
+        return rows.relation_rows(relations)
 
     def entries(self, stream: str, version: int, recorded: Recorded[Event], owner: str) -> Rows:
         """See `projections.audit_log`."""
@@ -107,6 +111,7 @@ _UNFINISHED = (
 _COUNTED: Mapping[Kind, str] = {
     "drives": "FROM drives_g{g} WHERE owner = ?",
     "servers": "FROM servers_g{g} WHERE owner = ?",
+    "addresses": "FROM ips_g{g} WHERE owner = ?",
     "tags": "FROM tags_g{g} WHERE owner = ?",
     "keypairs": "FROM keypairs_g{g} WHERE owner = ?",
     "unfinished-uploads": f"{_UNFINISHED} AND owner || '' = ?",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ledger.store.log import Connection, streamed
 from ledger.store.parameters import marks
 from ledger.store.seam import Cursor
+from ledger.store.tables.streams import end_position
 from projections.tables import JobRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
@@ -17,21 +18,25 @@ NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
 
 
+_END = end_position("'job-' || uuid")
+
+
 class LongTree(Exception):
     """A tree has more jobs than were asked for."""
 
 
 class Life(NamedTuple):
-    """When a job began and changed last, and what its current attempt has copied.
+    """When a job began and ended or changed last, and what its current attempt has copied.
 
-    The positions are those of its first and its last event, if they are there.
+    `last` and `last_stamp` are of the event that ended it or, while it runs, of its last one. The
+    positions are None for events that are not there.
     """
 
     is_root: bool
     state: str
     created: str
     first: int | None
-    last_modified: str
+    last_stamp: str
     last: int | None
     began: str | None
     copied: str | None
@@ -116,20 +121,23 @@ class Jobs(Reader):
     def running_leaves(self) -> list[str]:
         """Return the jobs of all accounts that a worker should be running, oldest first."""
         rows = self._all(
-            f"SELECT uuid FROM jobs_g{self._g} AS job WHERE state = 'started' AND NOT EXISTS"
+            f"SELECT uuid FROM jobs_g{self._g} AS job WHERE state = 'started'"
+            " AND source IS NULL AND NOT EXISTS"
             f" (SELECT 1 FROM jobs_g{self._g} AS child WHERE child.root = job.root"
             "  AND child.parent = job.uuid) ORDER BY created, uuid",
         )
         return [uuid for (uuid,) in rows]
 
     def lives(self, owner: str, since: str) -> Iterator[Life]:
-        """Yield when the account's jobs that have changed since then began and changed last."""
+        """Yield the lives of the account's jobs that have changed since then."""
         rows = streamed(
             self._connection.cursor(),
             "SELECT parent IS NULL, state, created, (SELECT position FROM stored_events"
             "  WHERE originator_id = 'job-' || uuid AND originator_version = 1),"
-            " last_modified, (SELECT position FROM stored_events"
-            "  WHERE originator_id = 'job-' || uuid ORDER BY originator_version DESC LIMIT 1),"
+            " coalesce(ended, last_modified), CASE WHEN ended IS NULL"
+            "  THEN (SELECT position FROM stored_events"
+            "   WHERE originator_id = 'job-' || uuid ORDER BY originator_version DESC LIMIT 1)"
+            f"  ELSE {_END} END,"
             " began, copied, reported, bytes_before, bytes_done"
             f" FROM jobs_g{self._g} WHERE owner = ? AND last_modified >= ?",
             (owner, since),
@@ -281,7 +289,7 @@ def lost_jobs(cursor: Cursor, limit: int) -> list[str]:
     """Return running jobs whose worker is presumed dead, longest silent first."""
     cursor.execute(
         f"SELECT uuid FROM jobs_g{live_generation(cursor)} WHERE state = 'started'"
-        " AND worker_lost = 1 ORDER BY last_modified, uuid LIMIT ?",
+        " AND worker_lost = 1 AND source IS NULL ORDER BY last_modified, uuid LIMIT ?",
         (limit,),
     )
     return [uuid for (uuid,) in cursor.fetchall()]
@@ -295,7 +303,7 @@ def _running_leaves(generation: int) -> str:
         f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
         " ON destination.job = job.uuid AND destination.role = 'destination'"
         f" LEFT JOIN drives_g{generation} drive ON drive.uuid = destination.resource"
-        " WHERE job.state = 'started'"
+        " WHERE job.state = 'started' AND job.source IS NULL"
         f" AND NOT EXISTS (SELECT 1 FROM {jobs} child WHERE child.root = job.root"
         " AND child.parent = job.uuid)"
     )

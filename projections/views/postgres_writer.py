@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, RowKey, Rows
 from projections.tables import BY_NAME, SCHEMA_VERSION, upsert

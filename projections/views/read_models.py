@@ -2,16 +2,11 @@
 
 from typing import NamedTuple
 
-from ledger.domain.events import (
-    Address,
-    CloneNaming,
-    DriveDefinition,
-    Mount,
-    Nic,
-    ResourceKind,
-    Role,
-    ServerDefinition,
-)
+from ledger.domain.events.drives import DriveDefinition
+from ledger.domain.events.jobs import Role
+from ledger.domain.events.profiles import CloneNaming
+from ledger.domain.events.servers import Address, Mount, Nic, ServerDefinition
+from ledger.domain.events.values import ResourceKind
 from projections.audit_log import Line
 from projections.tables import JobRow
 
@@ -68,7 +63,10 @@ class DriveView(NamedTuple):
 
 
 class ServerView(NamedTuple):
-    """A server with its jobs, oldest first; `vnc_password` comes from a private table."""
+    """A server with its jobs, oldest first; `vnc_password` comes from a private table.
+
+    Its `definition` names no keypairs that are deleted.
+    """
 
     uuid: str
     owner: str

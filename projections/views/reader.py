@@ -55,6 +55,11 @@ class Reader:
             (*uuids, owner),
         )
 
+    def _existing(self, table: str, uuids: Sequence[str]) -> set[str]:
+        """Return those of these uuids that are in the table."""
+        rows = self._among(f"SELECT uuid FROM {table}_g{self._g} WHERE uuid IN (...)", uuids)
+        return {uuid for (uuid,) in rows}
+
     def _tags_of(self, uuids: list[str]) -> Iterator[tuple[str, str]]:
         """Yield the tags that these drives or servers bear."""
         yield from self._among(

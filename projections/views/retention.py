@@ -13,9 +13,11 @@ from ledger.store.log import streamed
 from ledger.store.parameters import among, marks, timestamp
 from ledger.store.seam import Cursor, RowKey
 from ledger.store.tables.stamps import moment_of_fault
+from ledger.store.tables.streams import end_position
 from projections.views.generations import live_generation
 
-_JOB_STREAM = "'job-' || uuid"
+_ROOT_END = end_position("'job-' || tree.uuid")
+_JOB_END = end_position("'job-' || job.uuid")
 
 
 PAGE = 500
@@ -35,23 +37,24 @@ BEGINNING = Key("", "")
 def ended_trees(
     cursor: Cursor, after: Key, *, cutoff: datetime, reached: int
 ) -> tuple[list[Tree], Key | None]:
-    """Return trees whose root ended before the cutoff, with all jobs below, and where to go on.
+    """Return trees in which all jobs had ended before the cutoff, and where to go on.
 
-    They must also be among those that the ledger had when it `reached` this position, at the
-    cutoff: a clock that was slow does not make a tree old.
+    The ledger must also have had those ends when it `reached` this position, at the cutoff: a clock
+    that was slow makes no tree old. What has followed an end makes no tree young.
     """
     g = live_generation(cursor)
     cursor.execute(
-        f"SELECT last_modified, uuid FROM jobs_g{g}"
-        " WHERE parent IS NULL AND state <> 'started' AND last_modified < ?"
-        f" AND (last_modified, uuid) > (?, ?) AND {_newest_of(_JOB_STREAM)} <= ?"
-        " ORDER BY last_modified, uuid LIMIT ?",
-        (timestamp(cutoff), *after, reached, PAGE),
+        f"SELECT ended, uuid FROM jobs_g{g} AS tree"
+        " WHERE parent IS NULL AND state <> 'started' AND ended < ?1 AND (ended, uuid) > (?3, ?4)"
+        f" AND NOT EXISTS (SELECT 1 FROM jobs_g{g} AS job WHERE job.root = tree.uuid"
+        f"  AND (job.ended IS NULL OR job.ended >= ?1 OR {_JOB_END} > ?2))"
+        " ORDER BY ended, uuid LIMIT ?5",
+        (timestamp(cutoff), reached, *after, PAGE),
     )
     roots = [Key(*row) for row in cursor.fetchall()]
     jobs = among(
         cursor,
-        f"SELECT root, owner, uuid, parent, state, last_modified FROM jobs_g{g}"
+        f"SELECT root, owner, uuid, parent, ended FROM jobs_g{g}"
         " WHERE root IN (...) ORDER BY root, parent IS NOT NULL, ordinal, uuid",
         [root.name for root in roots],
     )
@@ -77,30 +80,33 @@ def _newest_of(stream: str) -> str:
 def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
     """Return when the tree that is due first ended, leaving out trees with a parked job.
 
-    A tree whose last stamp is a fault ended at that event's moment, if that is later.
+    A tree whose last stamp is a fault ended at that event's moment, if that is later. The faults of
+    earlier versions are the only ones, and with them roots ended last.
     """
     g = live_generation(cursor)
     first = None
     ends = streamed(
         cursor,
-        f"SELECT last_modified, {moment_of_fault(_newest_of(_JOB_STREAM))} FROM jobs_g{g}"
-        " WHERE parent IS NULL AND state <> 'started'"
+        f"SELECT ended, (SELECT max(ended) FROM jobs_g{g} WHERE root = tree.uuid),"
+        f" {moment_of_fault(_ROOT_END)} FROM jobs_g{g} AS tree"
+        " WHERE parent IS NULL AND state <> 'started' AND NOT EXISTS"
+        f" (SELECT 1 FROM jobs_g{g} WHERE root = tree.uuid AND ended IS NULL)"
         f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({marks(parked)}))"
-        " ORDER BY last_modified",
+        " ORDER BY ended",
         parked,
     )
     with closing(ends):
-        for last_modified, moment in ends:
-            ended = datetime.fromisoformat(last_modified)
-            if first is not None and ended >= first:
-                break
+        for of_root, of_tree, moment in ends:
+            if first is not None and datetime.fromisoformat(of_root) >= first:
+                break  # no tree ends before its root
+            ended = datetime.fromisoformat(of_tree)
             ended = ended if moment is None else max(ended, moment_of(moment))
             first = ended if first is None else min(first, ended)
     return first
 
 
-def _job(uuid: str, parent: str | None, state: str, last_modified: str) -> JobInTree:
-    return JobInTree(uuid, parent, state, datetime.fromisoformat(last_modified))
+def _job(uuid: str, parent: str | None, ended: str | None) -> JobInTree:
+    return JobInTree(uuid, parent, None if ended is None else datetime.fromisoformat(ended))
 
 
 def departed(

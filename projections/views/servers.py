@@ -1,10 +1,11 @@
 """Reads of servers, with the jobs and tags that name them."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from ledger.domain.events import Address, Mount, Nic, ServerDefinition
+from ledger.domain.events.servers import Address, Mount, Nic, ServerDefinition
 from ledger.store.parameters import marks
 from projections.tables import ServerRow
 from projections.views.read_models import ServerView
@@ -27,11 +28,22 @@ class Servers(Reader):
             (*uuids, owner),
         )
         found = {row[0]: _view(ServerRow(*row[:-1]), row[-1]) for row in rows}
+        keypairs = {uuid for server in found.values() for uuid in server.definition.pubkeys}
+        existing = self._existing("keypairs", sorted(keypairs))
+        if keypairs != existing:
+            found = {uuid: _with_keypairs(server, existing) for uuid, server in found.items()}
         for resource, reference in self._references(list(found)):
             found[resource].jobs.append(reference)
         for resource, tag in self._tags_of(list(found)):
             found[resource].tags.append(tag)
         return in_order(found.values(), uuids)
+
+    def servers_with(self, resources: Sequence[str]) -> list[str]:
+        """Return the servers that name one of these drives or keypairs, even if it is deleted."""
+        rows = self._among(
+            f"SELECT DISTINCT server FROM attachments_g{self._g} WHERE resource IN (...)", resources
+        )
+        return [server for (server,) in rows]
 
     def hosts(self, owner: str) -> list[tuple[str, str]]:
         """Return the account's running servers, each with its host, oldest first."""
@@ -40,6 +52,13 @@ class Servers(Reader):
             " ORDER BY created, uuid",
             (owner,),
         )
+
+
+def _with_keypairs(server: ServerView, existing: Container[str]) -> ServerView:
+    """Return the server without those of its keypairs that do not exist."""
+    definition = server.definition
+    left = tuple(uuid for uuid in definition.pubkeys if uuid in existing)
+    return server._replace(definition=replace(definition, pubkeys=left))
 
 
 def _view(row: ServerRow, vnc_password: str) -> ServerView:

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from ledger.archives import Archive, ArchivedJob, ArchivedTree, Written, write_archive
 from ledger.codec import decode
-from ledger.domain.events import JobCreated
+from ledger.domain.events.jobs import JobCreated
 from ledger.store.sqlite.connections import sqlite_reader
 from scripts.benchmarks.support.histories import OWNER, make_ledger
 from scripts.benchmarks.support.rows import Round, Row, row

@@ -24,7 +24,7 @@ from api.service.limits import Limits
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.domain.events import ProgressUpdated
+from ledger.domain.events.jobs import ProgressUpdated
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from scripts.benchmarks.support.data_directories import seed

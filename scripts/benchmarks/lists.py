@@ -19,7 +19,8 @@ from api.service.ids import new_id
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job, JobState
-from ledger.domain.events import DriveDefinition, Resource
+from ledger.domain.events.drives import DriveDefinition
+from ledger.domain.events.jobs import Resource
 from ledger.store.seam import Cursor, RowKey
 from ledger.store.seam import Row as Stored
 from ledger.store.sqlite.connections import sqlite_reader

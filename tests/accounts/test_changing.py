@@ -17,7 +17,7 @@ from api.accounts.service import (
 )
 from api.composition import open_ledger
 from ledger.domain.commands import CreateDrives, CreateServers, EditProfile, NewDrive, NewServer
-from ledger.domain.events import DriveDefinition
+from ledger.domain.events.drives import DriveDefinition
 from ledger.domain.idempotency import Claim
 from ledger.images.pools import Pool
 from ledger.store.seam import Cursor

@@ -10,7 +10,7 @@ import api.background.loop
 from api.background.expiry import Expiring, delete_expired, expiring_things
 from api.composition import open_service
 from api.service.settings import Settings
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable
 from tests.support.wait import patience, wait_until
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.accounts.places import DEVICE_VALID_FOR, Client
 from api.accounts.service import Account, Accounts, LoginRefused, TooManyAttempts
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.store.tables import known_places
 from tests.accounts.calling import (
     LOGIN,

@@ -8,7 +8,7 @@ import pytest
 from api.accounts.login_cache import LoginCache
 from api.accounts.service import Accounts
 from api.accounts.signing_keys import HOUR_S
-from ledger.domain.errors import StoreFull
+from ledger.domain.errors.store import StoreFull
 from ledger.store.tables import signing_keys as table
 from tests.accounts.clocks import Clock, Wall
 from tests.accounts.conftest import OpenAccounts

@@ -6,7 +6,7 @@ import pytest
 
 from api.accounts.service import Account
 from api.data.private_tables import PrivateTables
-from ledger.domain.errors import CommitFailed, StoreUnreachable
+from ledger.domain.errors.store import CommitFailed, StoreUnreachable
 from ledger.store.seam import Cursor
 from tests.accounts.calling import LOGIN, PASSWORD, call
 from tests.accounts.conftest import Basic

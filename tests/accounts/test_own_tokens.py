@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.accounts.service import Account, Accounts, LoginRefused
-from ledger.domain.errors import QuotaExceeded
+from ledger.domain.errors.quotas import QuotaExceeded
 from tests.accounts.calling import HERE, PASSWORD, by_session, call, session_of
 from tests.api.calling import Answer, Api
 

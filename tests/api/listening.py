@@ -65,11 +65,14 @@ class Listener:
         return frames
 
     async def closed(self) -> int | None:
-        """The code with which the service closes, whatever it sends before."""
+        """The code with which the service closes, whatever it sends before.
+
+        It is that of the frame: aiohttp's own is another if it cannot respond to that any more.
+        """
         async with patience("the service closes the socket"):
-            async for _ in self.socket:
+            while (message := await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 pass
-        return self.socket.close_code
+        return message.data if message.type is aiohttp.WSMsgType.CLOSE else None
 
 
 def cookie(api: Api, account: Account) -> dict[str, str]:

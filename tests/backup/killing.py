@@ -20,7 +20,7 @@ from pathlib import Path
 from api.service.ids import new_id
 from ledger.archives import Shelf
 from ledger.codec import decode
-from ledger.domain.events import LedgerRestored
+from ledger.domain.events.housekeeping import LedgerRestored
 from ledger.images.pools import Pool
 from ledger.proofs.keys import KEY_FILE, signer_of
 from projections.maintenance.backup.creation import take

@@ -22,7 +22,7 @@ from api.data.directory import DataInUse, DataUnusable, data_lock
 from api.service.settings import Settings
 from ledger.archives import Shelf, write_archive
 from ledger.codec import decode
-from ledger.domain.events import LedgerRestored
+from ledger.domain.events.housekeeping import LedgerRestored
 from ledger.merkle.signed_note import Checkpoint, Signer, read_checkpoint
 from ledger.proofs.keys import signer_of, verifier_of
 from projections.maintenance.backup.errors import BadBackup, NotRestored

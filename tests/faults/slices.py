@@ -24,7 +24,8 @@ from ledger.archives import Shelf
 from ledger.domain import commands
 from ledger.domain.commands import Command
 from ledger.domain.errors import NotFound
-from ledger.domain.events import ArchiveWritten, Resource
+from ledger.domain.events.housekeeping import ArchiveWritten
+from ledger.domain.events.jobs import Resource
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import read_checkpoint
 from ledger.proofs.keys import signer_of

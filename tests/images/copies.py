@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger.domain.events import Fingerprint
+from ledger.domain.events.jobs import Fingerprint
 from ledger.images.background_sync import Checkpoint
 from ledger.images.copy import copy_image
 from ledger.images.files import fingerprint

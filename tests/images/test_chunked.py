@@ -11,13 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.domain.errors import (
-    ChunkingChanged,
-    ChunkMisfit,
-    ChunkPresent,
-    ConcurrentChange,
-    UploadGone,
-)
+from ledger.domain.errors.store import ConcurrentChange
+from ledger.domain.errors.uploads import ChunkingChanged, ChunkMisfit, ChunkPresent, UploadGone
 from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 from ledger.images.chunked_upload import ChunkedUpload
 from ledger.images.errors import PoolFull

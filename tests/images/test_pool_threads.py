@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.errors import PoolSilent
+from ledger.domain.errors.pools import PoolSilent
 from ledger.images import pool_thread, watched_pool
 from ledger.images.pool_thread import PROMPT_S, SILENCE_S, Owed, PoolThread
 from ledger.images.pools import Pool, Room

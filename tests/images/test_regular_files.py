@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.events import Fingerprint
+from ledger.domain.events.jobs import Fingerprint
 from ledger.images.chunk_layout import Chunking
 from ledger.images.chunked_upload import ChunkedUpload
 from ledger.images.copy import copy_image

@@ -6,19 +6,18 @@ import pytest
 
 from ledger.domain.aggregates import fold
 from ledger.domain.event_rules import TREES_MOST, violation
-from ledger.domain.events import (
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.housekeeping import (
     ArchiveWritten,
     DiscardedTree,
-    Event,
-    JobCancelled,
     JobsDiscarded,
     LedgerCompacted,
     LedgerRestored,
-    Recorded,
     RetentionPolicySet,
     StreamParked,
     StreamReleased,
 )
+from ledger.domain.events.jobs import JobCancelled
 from tests.support.world import ME, START
 
 KEEP = timedelta(days=3)

@@ -15,7 +15,7 @@ from ledger.domain.disk_space import (
     reserve_bytes,
     state_after,
 )
-from ledger.domain.events import PowerAction
+from ledger.domain.events.servers import PowerAction
 
 MIB = 2**20
 R = 5 * MIB
@@ -66,6 +66,8 @@ def test_without_a_reserve_nothing_is_kept_for_later() -> None:
 RECORDED_ON_A_FULL_DISK = {
     *("DeleteDrives", "DeleteServers", "DeleteTag", "DeleteKeypair", "CancelJob"),
     *("StartAttempt", "LoseAttempt", "SucceedJob", "FailJob"),
+    *("ReturnAttempt", "LoseProducer", "FailAttempt", "EndJob", "GiveUpJob"),
+    *("RequestCancel", "SeeCancel", "ForceEnd", "SealJob"),
     *("MarkDriveReady", "FailImage", "CompleteResize", "FailResize"),
     *("SetRetention", "DiscardJobs", "RecordArchive", "RecordCompaction", "RecordRestore"),
     *("ParkStream", "ReleaseStream"),

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from ledger.domain.aggregates import job as job_state
+from ledger.domain.aggregates.children import Children
 from ledger.domain.aggregates.job import Job, JobState
 from ledger.domain.commands import (
     CancelJob,
@@ -17,10 +18,10 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from ledger.domain.event_rules import violation
-from ledger.domain.events import (
+from ledger.domain.events import Event
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
-    Event,
     JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
@@ -30,8 +31,20 @@ from ledger.domain.events import (
     JobSucceeded,
     ProgressUpdated,
 )
+from ledger.domain.events.producers import (
+    JobAttemptFailed,
+    JobAttemptReturned,
+    JobCancelRequested,
+    JobCancelSeen,
+    JobRegistered,
+    JobSealed,
+    JobSkipped,
+    LateReportRecorded,
+    ProgressReported,
+)
+from ledger.domain.producers.limits import limits
 from tests.support.deciding import given
-from tests.support.world import ME
+from tests.support.world import ME, START
 
 NEW = CreateJob(ME, "j", "x")
 BEGUN = (NEW, StartAttempt("j", 1, "w"))
@@ -92,6 +105,15 @@ LEAF_EVENTS: dict[str, JobEvent] = {
     "JobSucceeded": JobSucceeded(),
     "JobFailed": JobFailed("no"),
     "JobCancelled": JobCancelled(),
+    "JobRegistered": JobRegistered("//nas", limits(), START),
+    "ProgressReported": ProgressReported(1, START),
+    "JobAttemptReturned": JobAttemptReturned(1),
+    "JobAttemptFailed": JobAttemptFailed(1, START),
+    "JobSealed": JobSealed(),
+    "JobCancelRequested": JobCancelRequested(60),
+    "JobCancelSeen": JobCancelSeen(1),
+    "JobSkipped": JobSkipped(START),
+    "LateReportRecorded": LateReportRecorded(1, "succeeded", START),
 }
 
 
@@ -106,6 +128,7 @@ LEGAL = {
     ("new", "JobAttemptStarted"),
     ("new", "JobSucceeded"),  # the clone of a server without disks
     ("new", "JobCancelled"),
+    ("new", "JobRegistered"),
     ("begun", "JobAttemptStarted"),
     ("begun", "JobAttemptLost"),
     ("begun", "ProgressUpdated"),
@@ -137,15 +160,15 @@ for _name, _history in {
     STATES[_name] = given(_history).world.job("j")
 _parent = STATES["parent"]
 assert _parent is not None
-STATES["settled"] = job_state.replace(_parent, children=(job_state.Child("k", "success"),))
-STATES["failing"] = job_state.replace(_parent, children=(job_state.Child("k", "failed"),))
-STATES["being cancelled"] = job_state.replace(
-    _parent,
-    children=(
-        job_state.Child("k", "cancelled"),
-        job_state.Child("l", "success"),
-    ),
-)
+for _name, _ends in {
+    "settled": {"k": "success"},
+    "failing": {"k": "failed"},
+    "being cancelled": {"k": "cancelled", "l": "success"},
+}.items():
+    _children = Children()
+    for _child, _how in _ends.items():
+        _children = _children.attach(_child).end(_child, _how)
+    STATES[_name] = job_state.replace(_parent, children=_children)
 
 
 @pytest.mark.parametrize("event", LEAF_EVENTS)

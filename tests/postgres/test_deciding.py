@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import (
@@ -33,7 +32,12 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.events import IpConf, Nic, Resource
+from ledger.domain.errors.drives import DriveBusy, DriveNotFound
+from ledger.domain.errors.jobs import ProgressWentBack, StaleAttempt
+from ledger.domain.errors.keypairs import UnknownKeypair
+from ledger.domain.errors.quotas import QuotaExceeded
+from ledger.domain.events.jobs import Resource
+from ledger.domain.events.servers import IpConf, Nic
 from ledger.domain.quotas import Holding, Quotas
 from ledger.store.holding_counts import HoldingCounts
 from ledger.store.postgres import others as pg_others
@@ -55,17 +59,17 @@ def servers(node: Opened, *uuids: str) -> None:
 def test_a_refusal_is_based_on_the_current_state(nodes: Nodes) -> None:
     """Each node knew the drive as busy, or as missing, before the other changed that."""
     one, two = nodes
-    with pytest.raises(errors.DriveNotFound):
+    with pytest.raises(DriveNotFound):
         two.do(DeleteDrives(ME, ("d",)))
     make_drive(one, "d")
     one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))
-    with pytest.raises(errors.DriveBusy):
+    with pytest.raises(DriveBusy):
         two.do(DeleteDrives(ME, ("d",)))
-    with pytest.raises(errors.StaleAttempt):
+    with pytest.raises(StaleAttempt):
         two.do(UpdateProgress("j", 2, 5))
     one.do(SucceedJob("j", 1))
     two.do(DeleteDrives(ME, ("d",)))
-    with pytest.raises(errors.DriveNotFound):
+    with pytest.raises(DriveNotFound):
         one.do(CloneDrive(ME, "d", "copy-2", "j-2"))
     assert one.replay().divergence is None
 
@@ -84,7 +88,7 @@ def test_what_a_rebuild_repairs_is_read_anew_at_other_nodes(nodes: Nodes) -> Non
     one.ledger.exclusive(drift).result(PATIENCE_S)
     two.ledger.exclusive(lambda _: two.ledger.forget()).result(PATIENCE_S)
     for _ in range(2):
-        with pytest.raises(errors.DriveBusy):
+        with pytest.raises(DriveBusy):
             two.do(DeleteDrives(ME, ("d",)))
     rebuilt = one.rebuild()
     assert rebuilt.before != rebuilt.after
@@ -128,14 +132,13 @@ def test_what_is_read_as_of_two_moments_is_read_again(
         return read_and_delete
 
     for nth in range(4):
-        make_drive(one, f"d{nth}")
-        one.do(CreateKeypairs(ME, (NewKeypair(f"k{nth}", "k", "ssh-rsa A"),)))
-        with_drive = NewServer(f"s{nth}", machine(), (mount(f"d{nth}"),), (), "")
-        with_key = NewServer(f"t{nth}", machine(pubkeys=(f"k{nth}",)), (), (), "")
-        one.do(CreateServers(ME, (with_drive, with_key)))
+        for drive, server in ((f"d{nth}", f"s{nth}"), (f"e{nth}", f"t{nth}")):
+            make_drive(one, drive)
+            new = NewServer(server, machine(), (mount(drive),), (), "")
+            one.do(CreateServers(ME, (new,)))
         for deletion, command in (
             (DeleteDrives(ME, (f"d{nth}",)), ChangePower(ME, f"s{nth}", "start")),
-            (DeleteServers(ME, (f"t{nth}",)), DeleteKeypair(ME, f"k{nth}")),
+            (DeleteServers(ME, (f"t{nth}",), "none"), DeleteDrives(ME, (f"e{nth}",))),
         ):
             one.ledger.exclusive(lambda _: one.ledger.forget()).result(PATIENCE_S)
             with monkeypatch.context() as patch:
@@ -174,7 +177,7 @@ def test_a_node_that_missed_many_commits_clears_its_cache(
     one, two = nodes
     make_drive(two, "d")
     one.do(CloneDrive(ME, "d", "copy", "j"), StartAttempt("j", 1, "w"))
-    with pytest.raises(errors.DriveBusy):
+    with pytest.raises(DriveBusy):
         two.do(DeleteDrives(ME, ("d",)))
     one.do(*(UpdateProgress("j", 1, 50, nth) for nth in range(40)), SucceedJob("j", 1))
     noticed: list[object] = []
@@ -267,7 +270,7 @@ def _address(node: Opened, uuid: str) -> str:
     return address.ip
 
 
-def test_no_server_has_a_keypair_that_is_deleted(nodes: Nodes, many: Callable[[int], int]) -> None:
+def test_no_server_shows_a_deleted_keypair(nodes: Nodes, many: Callable[[int], int]) -> None:
     """Created with it at one node while it is deleted at the other, 200 times."""
     one, two = nodes
     won = {"creation": 0, "deletion": 0}
@@ -281,11 +284,11 @@ def test_no_server_has_a_keypair_that_is_deleted(nodes: Nodes, many: Callable[[i
         )
         assert isinstance(deleted, int), deleted
         if isinstance(created, int):
-            server = one.current(f"server-{uuid}")
-            assert isinstance(server, Server)
+            with one.snapshot() as snapshot:
+                (server,) = snapshot.servers_among([uuid], ME)
             assert server.definition.pubkeys == ()
         else:
-            assert isinstance(created, errors.UnknownKeypair)
+            assert isinstance(created, UnknownKeypair)
         won["creation" if isinstance(created, int) else "deletion"] += 1
     assert one.replay().divergence is None
 
@@ -306,7 +309,7 @@ def test_concurrent_commands_of_two_nodes_lose_nothing(nodes: Nodes) -> None:
             try:
                 node.do(UpdateProgress("shared", 1, nth))
                 recorded += 1
-            except errors.ProgressWentBack:
+            except ProgressWentBack:
                 pass
             node.do(CloneDrive(ME, "d", f"{name}-{nth}", f"{name}-job-{nth}"))
         return recorded
@@ -371,11 +374,11 @@ def test_a_quota_counts_what_other_nodes_make_and_delete(limited: Nodes) -> None
     make_drive(one, "a")
     make_drive(two, "b")
     for node in limited:
-        with pytest.raises(errors.QuotaExceeded):
+        with pytest.raises(QuotaExceeded):
             make_drive(node, "c")
     one.do(DeleteDrives(ME, ("b",)))
     make_drive(two, "c")
-    with pytest.raises(errors.QuotaExceeded):
+    with pytest.raises(QuotaExceeded):
         make_drive(one, "d")
 
 
@@ -402,3 +405,24 @@ def test_others_cause_no_count_where_the_answer_is_clear(
     counted.clear()
     make_drive(one, "c")
     assert counted == [Holding(ME, "drives")]
+
+
+def test_a_quota_counts_the_addresses_that_servers_of_other_nodes_use(database: str) -> None:
+    """As many as each start takes, and each stop gives back."""
+    quotas = Quotas(addresses=3)
+    cards = tuple(Nic(f"22:00:00:00:00:0{nth}", ip_v4_conf=IpConf("dhcp")) for nth in range(2))
+    with (
+        in_postgres(database, Foreseen(prefix="one", quotas=quotas)) as one,
+        in_postgres(database, Foreseen(prefix="two", quotas=quotas)) as two,
+    ):
+        for server in ("a", "b"):
+            new = NewServer(server, machine(), (), cards, "secret")
+            one.do(CreateServers(ME, (new,)))
+        two.do(ChangePower(ME, "a", "start"))
+        for node in (one, two):
+            with pytest.raises(QuotaExceeded):
+                node.do(ChangePower(ME, "b", "start"))
+        one.do(ChangePower(ME, "a", "stop"))
+        two.do(ChangePower(ME, "b", "start"))
+        with pytest.raises(QuotaExceeded):
+            one.do(ChangePower(ME, "a", "start"))

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from ledger.domain.commands import CreateTags, NewTag
-from ledger.domain.errors import StoreFull, StoreUnreachable
-from ledger.domain.events import tag_stream
+from ledger.domain.errors.store import StoreFull, StoreUnreachable
+from ledger.domain.events.tags import tag_stream
 from ledger.domain.outcomes import Outcome, outcome_of
 from ledger.store.writer import waiting
 from tests.faults.conftest import mounted

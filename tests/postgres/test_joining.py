@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from ledger.domain.commands import CreateJob
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres.connections import connect
 from ledger.store.postgres.store import PostgresStore

@@ -20,7 +20,7 @@ from api.service.ids import new_id
 from ledger.archives import Shelf
 from ledger.codec import decode
 from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
-from ledger.domain.errors import NoStoreTime
+from ledger.domain.errors.store import NoStoreTime
 from ledger.store.clock import TICK
 from ledger.store.patience import STAMP_S
 from ledger.store.postgres.store import PostgresStore

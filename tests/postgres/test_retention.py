@@ -11,7 +11,7 @@ import pytest
 
 import projections.maintenance.retention.compaction
 import projections.maintenance.retention.service
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, check, family, jobs
 from tests.support.opened_postgres import retained_in_postgres

@@ -15,7 +15,8 @@ import pytest
 from ledger.codec import decode, encode
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CloneDrive, CreateJob, StartAttempt, SucceedJob, UpdateProgress
-from ledger.domain.events import JobsDiscarded, Recorded
+from ledger.domain.events import Recorded
+from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.store.seam import Batch, Commit
 from tests.postgres.nodes import Nodes, at_once, make_drive
 from tests.support.opened import Opened

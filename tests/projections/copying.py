@@ -11,14 +11,14 @@ import pytest
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job, evolve
 from ledger.domain.commands import UpdateProgress
-from ledger.domain.events import (
-    DriveDefinition,
+from ledger.domain.events import Recorded
+from ledger.domain.events.drives import DriveDefinition
+from ledger.domain.events.jobs import (
     JobAttemptStarted,
     JobCreated,
     JobEvent,
     JobSucceeded,
     ProgressUpdated,
-    Recorded,
 )
 from ledger.images.background_sync import Checkpoint
 from ledger.store.writer import Caller

@@ -9,19 +9,18 @@ import pytest
 
 from ledger.codec import encode, leaf_hash
 from ledger.domain.commands import CreateJob
-from ledger.domain.errors import StoreFailed
-from ledger.domain.events import (
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveReady
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
-    DriveReady,
-    Event,
     JobCreated,
     JobFailed,
     JobSucceeded,
     ProgressUpdated,
-    Recorded,
-    ServerDeleted,
 )
+from ledger.domain.events.servers import ServerDeleted
 from ledger.store.seam import Batch
 from ledger.store.sqlite.connections import sqlite_reader
 from projections.audit.findings import Divergence
@@ -134,7 +133,7 @@ def test_any_other_change_of_an_event_is_found(told: Opened, change: str) -> Non
     where = last(told, "job-clone-of-a")
     sql = {
         "actor": "state = CAST(replace(CAST(state AS TEXT), 'account-1', 'account-9') AS BLOB)",
-        "topic": "topic = 'job-succeeded/1'",
+        "topic": "topic = 'job-succeeded/2'",
         "stream": "originator_id = 'job-their-job', originator_version = 2",
     }[change]
     tamper(told, f"UPDATE stored_events SET {sql} WHERE position = ?", where.position)
@@ -396,7 +395,7 @@ def test_the_history_of_a_job_can_be_read(told: Opened) -> None:
     assert [line.version for line in history] == [1, 2, 3]
     assert [line.event for line in history] == [
         "job-created/2",
-        "job-attempt-started/1",
+        "job-attempt-started/2",
         "progress-updated/2",
     ]
     assert (CALLER.actor, CALLER.request_id) == (history[2].actor, history[2].request_id)

@@ -6,7 +6,6 @@ from typing import get_args
 import msgspec
 import pytest
 
-from ledger.domain import events as e
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.commands import (
     ChangePower,
@@ -21,6 +20,19 @@ from ledger.domain.commands import (
     NewTag,
     ResizeDrive,
 )
+from ledger.domain.events import (
+    Event,
+    Recorded,
+    drives,
+    housekeeping,
+    jobs,
+    keypairs,
+    producers,
+    profiles,
+    servers,
+    tags,
+)
+from ledger.domain.producers.limits import limits
 from ledger.store.parameters import timestamp
 from ledger.store.writer import Caller
 from projections.audit_log import LOGGED_EVENTS, Line, entries
@@ -30,82 +42,95 @@ from tests.support.story import STORY
 from tests.support.world import GIB, ME, SOMEBODY_ELSE, START, disk, machine
 
 NAMED = (
-    e.Resource("drives", "d", "source"),
-    e.Resource("servers", "s", "source"),
-    e.Resource("drives", "copy", "destination"),
+    jobs.Resource("drives", "d", "source"),
+    jobs.Resource("servers", "s", "source"),
+    jobs.Resource("drives", "copy", "destination"),
 )
 
-TOLD: list[tuple[str, e.Event, list[Line]]] = [
+TOLD: list[tuple[str, Event, list[Line]]] = [
     (
         "job-j",
-        e.JobCreated("drive_clone", ME, NAMED, "j"),
+        jobs.JobCreated("drive_clone", ME, NAMED, "j"),
         [
             Line("clone_src", "Drives", "d"),
             Line("clone_src", "Servers", "s"),
             Line("clone_dst", "Drives", "copy"),
         ],
     ),
-    ("job-j", e.JobCreated("drive_clone", ME, (), "j"), []),
-    ("job-j", e.JobCreated("no operation of ours", ME, NAMED, "j"), []),
-    ("job-j", e.ChildAttached("k"), []),
-    ("job-j", e.JobAttemptStarted(1, "w"), []),
-    ("job-j", e.JobAttemptLost(1), []),
-    ("job-j", e.ProgressUpdated(1, 5, 5, 100, 5), []),
-    ("job-j", e.ChildEnded("k", "success"), []),
-    ("job-j", e.JobSucceeded(), []),
-    ("job-j", e.JobFailed("on fire"), [Line("fail", "Jobs", "j", "on fire")]),
-    ("job-j", e.JobCancelled(), [Line("cancel", "Jobs", "j")]),
-    ("drive-d", e.DriveCreated(ME, disk(), "p", "blank"), [Line("create", "Drives", "d")]),
-    ("drive-d", e.DriveCreated(ME, disk(), "p", "upload"), [Line("create", "Drives", "d")]),
-    ("drive-d", e.DriveCreated(ME, disk(), "p", "chunked"), [Line("create", "Drives", "d")]),
-    ("drive-d", e.DriveCreated(ME, disk(), "p", "clone"), []),
-    ("drive-d", e.DriveReady(), []),
-    ("drive-d", e.DriveImageFailed("full"), [Line("fail", "Drives", "d", "full")]),
-    ("drive-d", e.DriveChanged(disk()), [Line("update", "Drives", "d")]),
-    ("drive-d", e.DriveResizeStarted(GIB), [Line("update", "Drives", "d")]),
-    ("drive-d", e.DriveResized(), []),
-    ("drive-d", e.DriveResizeFailed("full"), [Line("update", "Drives", "d", "full")]),
-    ("drive-d", e.DriveDeleted(), [Line("delete", "Drives", "d")]),
-    ("server-s", e.ServerCreated(ME, machine()), [Line("create", "Servers", "s")]),
-    ("server-s", e.ServerChanged(()), [Line("update", "Servers", "s")]),
+    ("job-j", jobs.JobCreated("drive_clone", ME, (), "j"), []),
+    ("job-j", jobs.JobCreated("no operation of ours", ME, NAMED, "j"), []),
+    ("job-j", jobs.ChildAttached("k"), []),
+    ("job-j", jobs.JobAttemptStarted(1, "w"), []),
+    ("job-j", jobs.JobAttemptLost(1), []),
+    ("job-j", jobs.ProgressUpdated(1, 5, 5, 100, 5), []),
+    ("job-j", jobs.ChildEnded("k", "success"), []),
+    ("job-j", jobs.JobSucceeded(), []),
+    ("job-j", jobs.JobFailed("on fire"), [Line("fail", "Jobs", "j", "on fire")]),
+    ("job-j", jobs.JobCancelled(), [Line("cancel", "Jobs", "j")]),
+    ("job-j", producers.JobRegistered("//nas", limits(), START), []),
+    ("job-j", producers.ProgressReported(1, START), []),
+    ("job-j", producers.JobAttemptReturned(1), []),
+    ("job-j", producers.JobAttemptFailed(1, START), []),
+    ("job-j", producers.JobSealed(), []),
+    ("job-j", producers.JobCancelRequested(60), []),
+    ("job-j", producers.JobCancelSeen(1), []),
+    ("job-j", producers.JobSkipped(START), []),
+    ("job-j", producers.LateReportRecorded(1, "succeeded", START), []),
+    ("drive-d", drives.DriveCreated(ME, disk(), "p", "blank"), [Line("create", "Drives", "d")]),
+    ("drive-d", drives.DriveCreated(ME, disk(), "p", "upload"), [Line("create", "Drives", "d")]),
+    ("drive-d", drives.DriveCreated(ME, disk(), "p", "chunked"), [Line("create", "Drives", "d")]),
+    ("drive-d", drives.DriveCreated(ME, disk(), "p", "clone"), []),
+    ("drive-d", drives.DriveReady(), []),
+    ("drive-d", drives.DriveImageFailed("full"), [Line("fail", "Drives", "d", "full")]),
+    ("drive-d", drives.DriveChanged(disk()), [Line("update", "Drives", "d")]),
+    ("drive-d", drives.DriveResizeStarted(GIB), [Line("update", "Drives", "d")]),
+    ("drive-d", drives.DriveResized(), []),
+    ("drive-d", drives.DriveResizeFailed("full"), [Line("update", "Drives", "d", "full")]),
+    ("drive-d", drives.DriveDeleted(), [Line("delete", "Drives", "d")]),
+    ("server-s", servers.ServerCreated(ME, machine()), [Line("create", "Servers", "s")]),
+    ("server-s", servers.ServerChanged(()), [Line("update", "Servers", "s")]),
     (
         "server-s",
-        e.ServerPowerChanged("start", "running", "h"),
+        servers.ServerPowerChanged("start", "running", "h"),
         [Line("start_send", "Servers", "s"), Line("boot", "Servers", "s")],
     ),
     (
         "server-s",
-        e.ServerPowerChanged("stop", "stopped"),
+        servers.ServerPowerChanged("stop", "stopped"),
         [Line("stop_send", "Servers", "s"), Line("stop", "Servers", "s")],
     ),
     (
         "server-s",
-        e.ServerPowerChanged("shutdown", "stopped"),
+        servers.ServerPowerChanged("shutdown", "stopped"),
         [Line("stop_send", "Servers", "s"), Line("stop", "Servers", "s")],
     ),
     (
         "server-s",
-        e.ServerPowerChanged("restart", "running", "h"),
+        servers.ServerPowerChanged("restart", "running", "h"),
         [Line(action, "Servers", "s") for action in ("stop_send", "stop", "start_send", "boot")],
     ),
-    ("server-s", e.ServerDeleted(), [Line("delete", "Servers", "s")]),
-    ("tag-t", e.TagCreated(ME, "x"), [Line("create", "Tags", "t")]),
-    ("tag-t", e.TagChanged("x", {}), [Line("update", "Tags", "t")]),
-    ("tag-t", e.ResourceTagged("drives", "d"), []),
-    ("tag-t", e.ResourceUntagged("d"), []),
-    ("tag-t", e.TagDeleted(), [Line("delete", "Tags", "t")]),
-    ("keypair-k", e.KeypairCreated(ME, "x", "ssh-rsa AAAA"), [Line("create", "Keypairs", "k")]),
-    ("keypair-k", e.KeypairChanged("y", {}), [Line("update", "Keypairs", "k")]),
-    ("keypair-k", e.KeypairDeleted(), [Line("delete", "Keypairs", "k")]),
-    ("profile-p", e.ProfileChanged(("phone",)), [Line("update", "Profile", "p")]),
+    ("server-s", servers.ServerDeleted(), [Line("delete", "Servers", "s")]),
+    ("tag-t", tags.TagCreated(ME, "x"), [Line("create", "Tags", "t")]),
+    ("tag-t", tags.TagChanged("x", {}), [Line("update", "Tags", "t")]),
+    ("tag-t", tags.ResourceTagged("drives", "d"), []),
+    ("tag-t", tags.ResourceUntagged("d"), []),
+    ("tag-t", tags.TagDeleted(), [Line("delete", "Tags", "t")]),
+    (
+        "keypair-k",
+        keypairs.KeypairCreated(ME, "x", "ssh-rsa AAAA"),
+        [Line("create", "Keypairs", "k")],
+    ),
+    ("keypair-k", keypairs.KeypairChanged("y", {}), [Line("update", "Keypairs", "k")]),
+    ("keypair-k", keypairs.KeypairDeleted(), [Line("delete", "Keypairs", "k")]),
+    ("profile-p", profiles.ProfileChanged(("phone",)), [Line("update", "Profile", "p")]),
     # The ledger's own acts are nobody's.
-    (e.POLICY_STREAM, e.RetentionPolicySet(timedelta(days=3), START), []),
-    ("sweep-w", e.JobsDiscarded(timedelta(days=3), START, 1, ()), []),
-    ("compaction-c", e.ArchiveWritten("a", "00", 1, 1, 1, ()), []),
-    ("compaction-c", e.LedgerCompacted(1), []),
-    ("restoration-r", e.LedgerRestored(2, "note"), []),
-    ("parking-job-j", e.StreamParked("job-j", "sweep", "what is this"), []),
-    ("parking-job-j", e.StreamReleased(skip=False), []),
+    (housekeeping.POLICY_STREAM, housekeeping.RetentionPolicySet(timedelta(days=3), START), []),
+    ("sweep-w", housekeeping.JobsDiscarded(timedelta(days=3), START, 1, ()), []),
+    ("compaction-c", housekeeping.ArchiveWritten("a", "00", 1, 1, 1, ()), []),
+    ("compaction-c", housekeeping.LedgerCompacted(1), []),
+    ("restoration-r", housekeeping.LedgerRestored(2, "note"), []),
+    ("parking-job-j", housekeeping.StreamParked("job-j", "sweep", "what is this"), []),
+    ("parking-job-j", housekeeping.StreamReleased(skip=False), []),
 ]
 
 IDS = [f"{type(event).__name__}-{nth}" for nth, (_, event, _) in enumerate(TOLD)]
@@ -113,10 +138,10 @@ IDS = [f"{type(event).__name__}-{nth}" for nth, (_, event, _) in enumerate(TOLD)
 
 @pytest.mark.parametrize(("stream", "event", "lines"), TOLD, ids=IDS)
 def test_an_event_tells_its_lines_in_one_entry(
-    stream: str, event: e.Event, lines: list[Line]
+    stream: str, event: Event, lines: list[Line]
 ) -> None:
     """Keyed by whose it is, when it was and which event it is; without lines there is none."""
-    made = entries(stream, 3, e.Recorded(START, "actor", "request", event), ME)
+    made = entries(stream, 3, Recorded(START, "actor", "request", event), ME)
     if not lines:
         assert made == {}
         return
@@ -131,7 +156,7 @@ def test_an_event_tells_its_lines_in_one_entry(
 
 def test_every_event_is_in_that_table() -> None:
     """A new kind of event must be given to it; and those that tell are known to a rebuild."""
-    assert {type(event) for _, event, _ in TOLD} == set(get_args(e.Event))
+    assert {type(event) for _, event, _ in TOLD} == set(get_args(Event))
     assert {type(event) for _, event, lines in TOLD if lines} == LOGGED_EVENTS
 
 

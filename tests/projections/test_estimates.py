@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ledger.domain.events import JobAttemptLost
+from ledger.domain.events.jobs import JobAttemptLost
 from projections.estimates import UNKNOWN, Estimate, estimate
 from projections.tables import JobRow
 from tests.projections.copying import MIB, Copy, Disk, Work

@@ -33,8 +33,8 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.errors import StoreFailed
-from ledger.domain.events import JobsDiscarded
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.store.seam import Commit, Cursor
 from projections.feed.feed import FRAMES_AT_ONCE, Feed, Frames, Reason
 from projections.feed.pacing import PER_JOB_S
@@ -561,7 +561,12 @@ async def test_a_feed_that_fails_says_so(
 ) -> None:
     """Who follows is sent away rather than left in silence; a failure of the store is told of."""
     failed: list[None] = []
-    feed = Feed(opened.views, frames(lambda: START), on_failure=lambda: failed.append(None))
+    feed = Feed(
+        opened.views,
+        frames(lambda: START),
+        on_failure=lambda: failed.append(None),
+        repeat_s=NEVER_S,
+    )
     opened.ledger.listen(feed.notice)
     async with feed:
         for error, failures in ((ZeroDivisionError(), 0), (StoreFailed("SQLite"), 1)):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ledger.domain import commands as c
-from ledger.domain import errors
 from ledger.domain.commands import Command
-from ledger.domain.events import PowerAction
+from ledger.domain.errors import Refusal
+from ledger.domain.events.servers import PowerAction
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from tests.projections.checking import check_views
@@ -69,7 +69,7 @@ class Histories(RuleBasedStateMachine):
         refused: Refused = None
         try:
             self.opened.do(command)
-        except errors.Refusal as refusal:
+        except Refusal as refusal:
             refused = type(refusal)
         note(f"{command} -> {refused.__name__ if refused else 'done'}")
         assert expected is refused
@@ -182,7 +182,7 @@ class Histories(RuleBasedStateMachine):
         copies: list[tuple[str, str]] = []
         try:
             self.opened.do(command)
-        except errors.Refusal as refusal:
+        except Refusal as refusal:
             refused: Refused = type(refusal)
         else:
             refused = None

@@ -14,7 +14,7 @@ from api.composition import open_ledger
 from api.data.location import LEDGER_FILE
 from api.service.service import OpenLedger
 from ledger.domain.commands import CancelJob, CloneDrive, EditDrive, EditProfile, ResizeDrive
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.images.pools import Pool
 from ledger.store.sqlite.connections import sqlite_reader
 from ledger.store.writer import Caller

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from api.resources.jobs.representation import job_json
+from api.resources.jobs.representation import Job, represent_job
 from ledger.archives import Shelf
 from ledger.domain.commands import SetRetention
 from ledger.store.seam import Commit
@@ -31,7 +31,7 @@ HISTORIES = 2 * PLAIN if PLAIN >= LONG else PLAIN
 DAYS = timedelta(days=9)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
-Answers = dict[str, list[dict[str, object]]]
+Answers = dict[str, list[Job]]
 """The list of jobs of each account, as JSON."""
 
 
@@ -50,7 +50,8 @@ def answered(opened: Opened) -> Answers:
     """What is answered now."""
     with opened.views.long_snapshot() as snapshot:
         return {
-            owner: [job_json(tree, None) for tree in jobs_of(snapshot, owner)] for owner in OWNERS
+            owner: [represent_job(tree, None) for tree in jobs_of(snapshot, owner)]
+            for owner in OWNERS
         }
 
 
@@ -59,7 +60,7 @@ def was_answered(then: Past) -> Answers:
     for owner in OWNERS:
         total, trees = then.jobs(owner, None, limit=ALL, offset=0)
         assert total == len(trees)
-        answers[owner] = [job_json(tree, None) for tree in trees]
+        answers[owner] = [represent_job(tree, None) for tree in trees]
     return answers
 
 
@@ -95,7 +96,7 @@ class Remembered(Histories):
     def discard(self, which: int) -> None:
         """What had ended by the end of one of the trees."""
         shown = answered(self.opened)
-        ends = [str(job["last_modified"]) for owner in OWNERS for job in shown[owner]]
+        ends = [job.last_modified for owner in OWNERS for job in shown[owner]]
         cutoff = self.now()
         if ends and which:
             cutoff = min(cutoff, datetime.fromisoformat(ends[which % len(ends)]) + MICROSECOND)
@@ -144,9 +145,9 @@ class Remembered(Histories):
                 then = Past(snapshot, Shelf(self.archives), position)
                 assert was_answered(then) == answers
                 for owner in OWNERS:
-                    expected = [job for job in answers[owner] if job["uuid"] == uuid]
+                    expected = [job for job in answers[owner] if job.uuid == uuid]
                     tree = then.job(uuid, owner)
-                    assert expected == ([] if tree is None else [job_json(tree, None)])
+                    assert expected == ([] if tree is None else [represent_job(tree, None)])
 
     def check_times(self) -> None:
         """At the stamp of each event, and just before."""

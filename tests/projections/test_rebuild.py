@@ -29,7 +29,7 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.errors import StoreFailed, UnknownEvent
+from ledger.domain.errors.store import StoreFailed, UnknownEvent
 from ledger.store.seam import Cursor, Log
 from ledger.store.sqlite.long_reads import LongReads
 from ledger.store.sqlite.store import SqliteStore
@@ -408,7 +408,7 @@ UNDECODABLE = {
         "UPDATE stored_events SET topic = 'job-exploded/9' WHERE {w}",
         "job-exploded/9",
     ),
-    "a broken shape": ("UPDATE stored_events SET state = '{{}}' WHERE {w}", "job-succeeded/1"),
+    "a broken shape": ("UPDATE stored_events SET state = '{{}}' WHERE {w}", "job-succeeded/2"),
 }
 
 
@@ -417,7 +417,7 @@ def test_an_event_that_cannot_be_read_stops_the_rebuild(told: Opened, how: str) 
     """It is named, nothing is flipped, and the live rows go on."""
     before = told.rows()
     statement, named = UNDECODABLE[how]
-    where = "originator_id = 'job-leaf' AND topic = 'job-succeeded/1'"
+    where = "originator_id = 'job-leaf' AND topic = 'job-succeeded/2'"
     with behind_its_back(told.file) as connection:
         assert connection.execute(statement.format(w=where)).rowcount == 1
     with pytest.raises(UnknownEvent, match=named):

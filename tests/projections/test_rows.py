@@ -11,12 +11,23 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.commands import (
+    CreateDrives,
+    CreateTags,
+    DeleteTag,
+    EditDrive,
+    EditTag,
+    NewDrive,
+    NewTag,
+)
 from ledger.store.parameters import timestamp
+from ledger.store.seam import Batch
 from projections.audit_log import entries
 from projections.rows import rows
 from projections.tables import BY_NAME, TABLES
 from tests.support.opened import Opened
 from tests.support.story import STORY
+from tests.support.world import ME, disk
 
 
 def test_the_same_events_make_the_same_rows(told: Opened) -> None:
@@ -80,3 +91,34 @@ def test_rows_are_the_same_on_every_machine(told: Opened, tmp_path: Path) -> Non
     with Opened(tmp_path / "second.sqlite") as second:
         second.do(*STORY)
         assert told.rows() == second.rows()
+
+
+def test_a_tag_of_many_costs_one_row_for_each_thing_that_a_command_is_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that bear it otherwise are neither made nor compared, until it is deleted."""
+    drives = [f"d{number}" for number in range(20)]
+    with Opened(tmp_path / "ledger.sqlite") as opened:
+        opened.do(CreateDrives(ME, tuple(NewDrive(drive, disk()) for drive in drives), "blank"))
+        opened.do(CreateTags(ME, (NewTag("t", "oak", {}, tuple(drives[2:])),)))
+        batches: list[Batch] = []
+        append = opened.store.append
+
+        def noted(batch: Batch) -> int:
+            batches.append(batch)
+            return append(batch)
+
+        monkeypatch.setattr(opened.store, "append", noted)
+        opened.do(
+            EditDrive(ME, "d0", tags=("t",)),
+            EditDrive(ME, "d2", tags=()),
+            EditTag(ME, "t", "elm", None, tuple(drives[:-1])),
+            DeleteTag(ME, "t"),
+        )
+        borne = [
+            [key for _, key in (*batch.puts, *batch.drops) if len(key) == 2] for batch in batches
+        ]
+        assert borne[:2] == [[("t", "d0")], [("t", "d2")]]
+        assert sorted(borne[2]) == [("t", "d1"), ("t", "d19"), ("t", "d2")]
+        assert sorted(borne[3]) == sorted(("t", drive) for drive in drives[:-1])
+        assert opened.rows()["tag_resources"] == []

@@ -15,7 +15,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job, JobState
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.events import Resource
+from ledger.domain.events.jobs import Resource
 from ledger.store.parameters import timestamp
 from projections.views import walks
 from projections.views.filters import Condition, Lookup

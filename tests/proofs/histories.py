@@ -15,20 +15,21 @@ from typing import NamedTuple
 from ledger.archives import Shelf
 from ledger.codec import encode
 from ledger.domain.commands import RecordArchive
-from ledger.domain.events import (
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.housekeeping import (
     DiscardedTree,
-    Event,
-    JobAttemptStarted,
-    JobCreated,
     JobsDiscarded,
-    JobSucceeded,
     LedgerRestored,
-    ProgressUpdated,
-    Recorded,
     compaction_stream,
-    job_stream,
     restoration_stream,
     sweep_stream,
+)
+from ledger.domain.events.jobs import (
+    JobAttemptStarted,
+    JobCreated,
+    JobSucceeded,
+    ProgressUpdated,
+    job_stream,
 )
 from ledger.merkle.signed_note import Checkpoint, Signer, read_checkpoint
 from ledger.proofs.checkpoints import checkpoint_of

@@ -14,7 +14,9 @@ from random import Random
 
 from ledger.archives import Archive, Shelf, write_archive
 from ledger.codec import encode, leaf_hash
-from ledger.domain.events import DriveReady, LedgerRestored, Recorded, restoration_stream
+from ledger.domain.events import Recorded
+from ledger.domain.events.drives import DriveReady
+from ledger.domain.events.housekeeping import LedgerRestored, restoration_stream
 from ledger.merkle.signed_note import Checkpoint, Signer
 from ledger.merkle.tree import HASH_BYTES, complete_root
 from ledger.store.seam import LoggedEvent

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.codec import encode
-from ledger.domain.events import Event, LedgerRestored, Recorded
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.housekeeping import LedgerRestored
 from ledger.merkle.signed_note import Checkpoint, Signer, read_checkpoint
 from ledger.merkle.tree import EMPTY
 from ledger.proofs import checkpoints as module

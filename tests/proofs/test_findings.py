@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.archives import Shelf, write_archive
-from ledger.domain.events import LedgerRestored, restoration_stream
+from ledger.domain.events.housekeeping import LedgerRestored, restoration_stream
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.findings import (
     AnotherRoot,
@@ -423,6 +423,6 @@ def test_an_act_that_has_no_place_where_it_is(history: History) -> None:
         forge(connection, "restoration-x", 1, succeeded.topic, succeeded.state)
         forge(connection, "compaction-x", 1, "nothing/1", b"{}")
     assert found(of) == (
-        UnreadableAct(7, "job-succeeded/1 has no place in restoration-x"),
+        UnreadableAct(7, "job-succeeded/2 has no place in restoration-x"),
         UnreadableAct(8, "no event is stored under the name nothing/1"),
     )

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from ledger.codec import encode
-from ledger.domain.events import DriveReady, Recorded
+from ledger.domain.events import Recorded
+from ledger.domain.events.drives import DriveReady
 from ledger.store.seam import Batch, Cursor
 from ledger.store.tables.tiles import mark_gone
 from tests.support.opened import Opened

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.opened_postgres import retained_in_postgres
 from tests.support.retained import Retained
 from tests.support.unsynced import unsynced
 from tests.support.world import START
@@ -30,6 +31,24 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+Nodes = tuple[Retained, Retained]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def nodes(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> Iterator[tuple[Retained, Retained]]:
+    """Two nodes over one ledger and one directory of archives; in SQLite, both are the same."""
+    file = tmp_path / "ledger.sqlite"
+    if request.param == "sqlite":
+        with Retained(file, clock) as alone:
+            yield alone, alone
+        return
+    opening = retained_in_postgres(request.getfixturevalue("ledger_database"))
+    with opening(file, clock, acts="one") as one, opening(file, clock, acts="two") as two:
+        yield one, two
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import projections.maintenance.retention.compaction
 import projections.maintenance.retention.service
 from ledger.archives import ArchivedTree, Written
 from ledger.domain.commands import Command, DeleteDrives, DiscardJobs, RecordArchive
-from ledger.domain.errors import UnreadableStream
+from ledger.domain.errors.store import UnreadableStream
 from ledger.store.seam import Log, LoggedEvent
 from ledger.store.sqlite.store import SqliteStore
 from ledger.store.tables.stamps import date_stored

@@ -16,8 +16,8 @@ from ledger.domain.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.domain.errors import KeepOutOfRange, NotDue
-from ledger.domain.events import RetentionPolicySet
+from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue
+from ledger.domain.events.housekeeping import RetentionPolicySet
 from ledger.store.seam import Log
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from projections.maintenance.retention.plan import plan_as_of, plan_of

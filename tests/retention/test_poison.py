@@ -4,7 +4,8 @@ import pytest
 
 from ledger.domain.aggregates.housekeeping import Parking
 from ledger.domain.commands import CloneDrive, CreateJob, DeleteDrives, StartAttempt
-from ledger.domain.errors import NotParked, UnknownEvent
+from ledger.domain.errors.housekeeping import NotParked
+from ledger.domain.errors.store import UnknownEvent
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
 from tests.retention.telling import DAYS, acts, check, clone, drive, family, jobs, streams

@@ -62,7 +62,8 @@ def live_a_day(kept: Retained, day: int) -> None:
     for nth in range(CLONES_A_DAY):
         job = f"day-{day}-{nth}"
         kept.do(CloneServer(ME, "template", f"server-{job}", job))
-        leaf = kept.current(f"job-{job}").children[0].uuid
+        [child] = kept.current(f"job-{job}").children
+        leaf = child.uuid
         kept.do(StartAttempt(leaf, 1, "w"))
         kept.do(*(UpdateProgress(leaf, 1, done, done, 100, done) for done in range(10, 100, 10)))
         kept.do(SucceedJob(leaf, 1))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ledger.application import Ledger
 from ledger.domain.commands import CreateDrives, NewDrive
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.sqlite.store import SqliteStore
 from projections.views.generations import InlineProjection
 from tests.support.opened import CALLER

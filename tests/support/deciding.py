@@ -42,10 +42,16 @@ class _Nothing:
     def is_new(self, stream: str) -> bool:
         return False
 
+    def has_spent(self, _: str) -> bool:
+        return False
+
     def exceeds(self, _: Holding, limit: int, more: int = 0) -> bool:
         return more > limit
 
     def rows(self, state: object) -> Rows:
+        return {}
+
+    def relation_rows(self, _: object) -> Rows:
         return {}
 
     def entries(self, *_: object) -> Rows:

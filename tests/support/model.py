@@ -9,11 +9,21 @@ from copy import deepcopy
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
-from ledger.domain import errors
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.drives import DriveAlreadyMounted, DriveBusy, DriveNotFound, SizeTooSmall
+from ledger.domain.errors.jobs import (
+    JobHasWorker,
+    JobNotFound,
+    JobOver,
+    ProgressWentBack,
+    StaleAttempt,
+)
+from ledger.domain.errors.servers import ServerBusy, ServerRunning, ServerStopped
+from ledger.domain.errors.tags import ResourceNotFound, UnknownTag
 from tests.support.model_state import ModelDrive, ModelJob, ModelServer, ModelTag, Refuse, State
 
 P = ParamSpec("P")
-Refused = type[errors.Refusal] | None
+Refused = type[Refusal] | None
 
 
 def _all_or_nothing(
@@ -44,9 +54,9 @@ class Model(State):
     @_all_or_nothing
     def mark_ready(self, uuid: str) -> None:
         if uuid not in self.drives:
-            raise Refuse(errors.DriveNotFound)
+            raise Refuse(DriveNotFound)
         if self.drives[uuid].ready or self.drives[uuid].clone:
-            raise Refuse(errors.DriveBusy)
+            raise Refuse(DriveBusy)
         self.drives[uuid].ready = True
 
     @_all_or_nothing
@@ -57,31 +67,31 @@ class Model(State):
     def _delete_drive(self, owner: str, uuid: str) -> None:
         self._own_drive(owner, uuid)
         if self.busy(uuid):
-            raise Refuse(errors.DriveBusy)
+            raise Refuse(DriveBusy)
         if self._is_in_use(uuid):
-            raise Refuse(errors.ServerRunning)
+            raise Refuse(ServerRunning)
         self._remove_drive(uuid)
 
     @_all_or_nothing
     def resize(self, owner: str, uuid: str, gib: int) -> None:
         drive = self._own_drive(owner, uuid)
         if self._is_in_use(uuid):
-            raise Refuse(errors.ServerRunning)
+            raise Refuse(ServerRunning)
         if gib == drive.gib:
             return
         if gib < drive.gib:
-            raise Refuse(errors.SizeTooSmall)
+            raise Refuse(SizeTooSmall)
         if not self._is_at_rest(uuid) or self.busy(uuid):
-            raise Refuse(errors.DriveBusy)
+            raise Refuse(DriveBusy)
         drive.wanted_gib = gib
 
     @_all_or_nothing
     def end_resize(self, uuid: str, *, well: bool) -> None:
         if uuid not in self.drives:
-            raise Refuse(errors.DriveNotFound)
+            raise Refuse(DriveNotFound)
         drive = self.drives[uuid]
         if drive.wanted_gib is None:
-            raise Refuse(errors.DriveBusy)
+            raise Refuse(DriveBusy)
         if well:
             drive.gib = drive.wanted_gib
         drive.wanted_gib = None
@@ -94,7 +104,7 @@ class Model(State):
     def _copy(self, source: str, destination: str, job: str, parent: str | None) -> None:
         owner, media = self.drives[source].owner, self.drives[source].media
         if not self._is_at_rest(source):
-            raise Refuse(errors.DriveBusy)
+            raise Refuse(DriveBusy)
         gib = self.drives[source].gib
         self.drives[destination] = ModelDrive(owner, media, clone=True, gib=gib)
         self.jobs[job] = ModelJob(owner, [source, destination], destination, parent)
@@ -115,7 +125,7 @@ class Model(State):
                 continue
             shared = self._own_drive(owner, drive).media == "cdrom"
             if not shared and (twice or self.mounted_on(drive)):
-                raise Refuse(errors.DriveAlreadyMounted)
+                raise Refuse(DriveAlreadyMounted)
 
     @_all_or_nothing
     def set_mounts(self, owner: str, uuid: str, drives: list[str]) -> None:
@@ -129,20 +139,20 @@ class Model(State):
         server = self._own_server(owner, uuid)
         if action == "start":
             if server.running:
-                raise Refuse(errors.ServerRunning)
+                raise Refuse(ServerRunning)
             if not all(self._is_at_rest(drive) for drive in server.mounts):
-                raise Refuse(errors.DriveBusy)
+                raise Refuse(DriveBusy)
         elif not server.running:
-            raise Refuse(errors.ServerStopped)
+            raise Refuse(ServerStopped)
         server.running = action in ("start", "restart")
 
     @_all_or_nothing
     def delete_server(self, owner: str, uuid: str, recurse: str) -> None:
         running = self._own_server(owner, uuid).running
         if self.busy(uuid):
-            raise Refuse(errors.ServerBusy)
+            raise Refuse(ServerBusy)
         if running:
-            raise Refuse(errors.ServerRunning)
+            raise Refuse(ServerRunning)
         self._untag(uuid)
         wanted = {"none": "", "disks": "disk", "cdroms": "cdrom", "all_drives": "disk cdrom"}
         for drive in self.servers.pop(uuid).mounts:
@@ -177,7 +187,7 @@ class Model(State):
         for bearer in bearers:
             known = self.drives.get(bearer) or self.servers.get(bearer)
             if known is None or known.owner != owner:
-                raise Refuse(errors.ResourceNotFound)
+                raise Refuse(ResourceNotFound)
         self.tags[uuid] = ModelTag(owner, list(dict.fromkeys(bearers)))
 
     @_all_or_nothing
@@ -199,7 +209,7 @@ class Model(State):
         self._untag(uuid)
         for tag in dict.fromkeys(tags):
             if tag not in self.tags or self.tags[tag].owner != owner:
-                raise Refuse(errors.UnknownTag)
+                raise Refuse(UnknownTag)
             self.tags[tag].bearers.append(uuid)
 
     # Jobs
@@ -209,11 +219,11 @@ class Model(State):
         if parent is not None:
             above = self.jobs.get(parent)
             if above is None or above.owner != owner:
-                raise Refuse(errors.JobNotFound)
+                raise Refuse(JobNotFound)
             if above.state != "started":
-                raise Refuse(errors.JobOver)
+                raise Refuse(JobOver)
             if above.attempt:
-                raise Refuse(errors.JobHasWorker)
+                raise Refuse(JobHasWorker)
             above.children.append(uuid)
         self.jobs[uuid] = ModelJob(owner, [], None, parent)
 
@@ -221,7 +231,7 @@ class Model(State):
     def start(self, uuid: str, attempt: int) -> None:
         job = self._running_leaf(uuid)
         if attempt != job.attempt + 1:
-            raise Refuse(errors.StaleAttempt)
+            raise Refuse(StaleAttempt)
         job.attempt = attempt
         job.lost = False
 
@@ -233,7 +243,7 @@ class Model(State):
     def progress(self, uuid: str, attempt: int, progress: int) -> None:
         job = self._reporting(uuid, attempt)
         if not job.progress <= progress <= 100:
-            raise Refuse(errors.ProgressWentBack)
+            raise Refuse(ProgressWentBack)
         job.progress = progress
         job.lost = False
 
@@ -250,9 +260,9 @@ class Model(State):
     @_all_or_nothing
     def cancel(self, owner: str, uuid: str) -> None:
         if uuid not in self.jobs or self.jobs[uuid].owner != owner:
-            raise Refuse(errors.JobNotFound)
+            raise Refuse(JobNotFound)
         if self.jobs[uuid].state != "started":
-            raise Refuse(errors.JobOver)
+            raise Refuse(JobOver)
         for leaf in self._leaves_below(uuid):
             if self.jobs[leaf].state == "started":
                 self.jobs[leaf].state = "cancelled"

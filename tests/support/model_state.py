@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ledger.domain import errors
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.errors.jobs import JobHasChildren, JobNotFound, JobOver, StaleAttempt
+from ledger.domain.errors.servers import ServerNotFound
+from ledger.domain.errors.tags import TagNotFound
 
 
 @dataclass
@@ -45,7 +49,7 @@ class ModelJob:
 class Refuse(Exception):
     """The command is refused."""
 
-    def __init__(self, refusal: type[errors.Refusal]) -> None:
+    def __init__(self, refusal: type[Refusal]) -> None:
         assert not refusal.__subclasses__(), f"{refusal.__name__} is a family: name the refusal"
         self.refusal = refusal
 
@@ -76,32 +80,32 @@ class State:
 
     def _own_drive(self, owner: str, uuid: str) -> ModelDrive:
         if uuid not in self.drives or self.drives[uuid].owner != owner:
-            raise Refuse(errors.DriveNotFound)
+            raise Refuse(DriveNotFound)
         return self.drives[uuid]
 
     def _own_server(self, owner: str, uuid: str) -> ModelServer:
         if uuid not in self.servers or self.servers[uuid].owner != owner:
-            raise Refuse(errors.ServerNotFound)
+            raise Refuse(ServerNotFound)
         return self.servers[uuid]
 
     def _own_tag(self, owner: str, uuid: str) -> ModelTag:
         if uuid not in self.tags or self.tags[uuid].owner != owner:
-            raise Refuse(errors.TagNotFound)
+            raise Refuse(TagNotFound)
         return self.tags[uuid]
 
     def _running_leaf(self, uuid: str) -> ModelJob:
         if uuid not in self.jobs:
-            raise Refuse(errors.JobNotFound)
+            raise Refuse(JobNotFound)
         if self.jobs[uuid].state != "started":
-            raise Refuse(errors.JobOver)
+            raise Refuse(JobOver)
         if self.jobs[uuid].children:
-            raise Refuse(errors.JobHasChildren)
+            raise Refuse(JobHasChildren)
         return self.jobs[uuid]
 
     def _reporting(self, uuid: str, attempt: int) -> ModelJob:
         job = self._running_leaf(uuid)
         if not attempt or attempt != job.attempt:
-            raise Refuse(errors.StaleAttempt)
+            raise Refuse(StaleAttempt)
         return job
 
     def _leaves_below(self, uuid: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Self
 from ledger.application import Ledger
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.commands import Command
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.images.surveys import Surveyor
 from ledger.store.seam import Cursor, Store
 from ledger.store.sqlite.connections import sqlite_reader

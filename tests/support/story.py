@@ -28,7 +28,9 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.events import IpConf, Nic, Resource
+from ledger.domain.events.jobs import Resource
+from ledger.domain.events.servers import IpConf, Nic
+from tests.support.producing import PRODUCED
 from tests.support.world import ME, SOMEBODY_ELSE, cdrom, disk, machine, mount
 
 DHCP = Nic("22:00:00:00:00:01", ip_v4_conf=IpConf("dhcp"))
@@ -109,4 +111,5 @@ STORY: tuple[Command, ...] = (
     ),
     ChangePower(ME, "u", "start"),
     DeleteKeypair(ME, "lost"),
+    *PRODUCED,
 )

@@ -7,18 +7,14 @@ from itertools import count
 
 from ledger.domain.context import Fact, PoolSpace
 from ledger.domain.errors import Refusal
-from ledger.domain.events import (
+from ledger.domain.events.drives import (
     DriveCreated,
     DriveDefinition,
     DriveOrigin,
     DriveReady,
-    Mount,
-    Nic,
-    ServerCreated,
-    ServerDefinition,
     drive_stream,
-    server_stream,
 )
+from ledger.domain.events.servers import Mount, Nic, ServerCreated, ServerDefinition, server_stream
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.pool_thread import Owed
 

@@ -13,7 +13,8 @@ from api.service.service import OpenLedger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CancelJob, CloneDrive, CreateDrives, MarkDriveReady, NewDrive
-from ledger.domain.events import DriveDefinition, drive_stream, job_stream
+from ledger.domain.events.drives import DriveDefinition, drive_stream
+from ledger.domain.events.jobs import job_stream
 from ledger.images.pools import Pool
 from ledger.images.rate import RateLimit
 from ledger.store.writer import Caller

@@ -13,8 +13,9 @@ from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import CreateDrives, DeleteDrives, NewDrive
-from ledger.domain.errors import ChunkPresent, DriveNotFound, NotUploading, UploadGone
-from ledger.domain.events import DriveDefinition, DriveOrigin, drive_stream
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.errors.uploads import ChunkPresent, NotUploading, UploadGone
+from ledger.domain.events.drives import DriveDefinition, DriveOrigin, drive_stream
 from ledger.images.chunk_layout import Chunking
 from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
 from ledger.images.errors import PoolFull

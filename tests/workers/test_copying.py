@@ -25,8 +25,9 @@ from ledger.domain.commands import (
     StartAttempt,
     UpdateProgress,
 )
-from ledger.domain.errors import StoreFull
-from ledger.domain.events import DriveDefinition, ProgressUpdated, drive_stream, job_stream
+from ledger.domain.errors.store import StoreFull
+from ledger.domain.events.drives import DriveDefinition, drive_stream
+from ledger.domain.events.jobs import ProgressUpdated, job_stream
 from ledger.images import watched_pool
 from ledger.images.background_sync import Checkpoint
 from ledger.images.files import fingerprint

@@ -10,7 +10,7 @@ import pytest
 from api.composition import open_service
 from api.service.settings import Settings
 from ledger.domain.commands import CreateDrives, NewDrive
-from ledger.domain.events import DriveDefinition
+from ledger.domain.events.drives import DriveDefinition
 from ledger.images.chunk_layout import Chunking
 from ledger.store.writer import Caller
 from ledger.workers import chunk_intake

@@ -13,7 +13,7 @@ from api.resources.drives.representation import represent_drive
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import CreateDrives, NewDrive
-from ledger.domain.events import DriveDefinition
+from ledger.domain.events.drives import DriveDefinition
 from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
 from ledger.store.writer import Caller

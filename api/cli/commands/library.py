@@ -11,7 +11,7 @@ import click
 from api.cli.options import data_option, pool_option
 from api.cli.output import TableColumn, print_line, print_table
 from api.service.settings import load_settings
-from ledger.domain.events import Media
+from ledger.domain.events.drives import Media
 
 if TYPE_CHECKING:
     from api.admin.library import LibraryImage

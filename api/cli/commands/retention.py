@@ -25,7 +25,7 @@ from api.text.counts import counted, what
 from api.text.iso8601 import duration_text
 
 if TYPE_CHECKING:
-    from ledger.domain.events import DiscardedTree
+    from ledger.domain.events.housekeeping import DiscardedTree
     from projections.maintenance.retention.status import Deletion, RetentionStatus, SweepSummary
 
 TAILS_NAMED = 10

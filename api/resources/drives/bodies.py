@@ -15,6 +15,7 @@ from api.http.fields import (
     Owner,
     Permissions,
     Reference,
+    Representation,
     ResourceMeta,
     ResourceUri,
     ResourceUuid,
@@ -25,22 +26,23 @@ from api.http.fields import (
     make_partial,
 )
 from api.http.not_applied import differing
-from ledger.domain import commands, events
+from ledger.domain import commands
 from ledger.domain.aggregates.drive import SIZE_STEP, round_up
-from ledger.domain.events import DriveDefinition
+from ledger.domain.events import drives
+from ledger.domain.events.drives import DriveDefinition
 from ledger.domain.operations import OPERATIONS
 from ledger.images.chunk_layout import CHUNKS_MAX
 from ledger.images.pools import Pool
 from projections.views.read_models import DriveView
 
-MEDIA: tuple[events.Media, ...] = get_args(events.Media)
+MEDIA: tuple[drives.Media, ...] = get_args(drives.Media)
 STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
 DEFAULT_STORAGE_TYPE = "dssd"
 SIZE_MOST = 16 * 1024**4
 _SIZE_LEAST = 512 * 1024**2
 _SIZES_LEAST = {"zadara": 1024**3}
 
-Media = Annotated[events.Media, Meta(title="Media", extra={"choices": MEDIA})]
+Media = Annotated[drives.Media, Meta(title="Media", extra={"choices": MEDIA})]
 DRIVE_STATUSES = (
     "creating",
     "unmounted",
@@ -121,6 +123,10 @@ class ChunkRequest(Struct):
 
 
 # What is shown
+
+
+class ChunkLink(Representation, frozen=True):
+    link: Annotated[str, about("Where to POST the chunk.")]
 
 
 class DriveRuntime(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -41,8 +41,8 @@ from ledger.domain.commands import (
     EditDrives,
     ResizeDrive,
 )
-from ledger.domain.errors import DriveNotFound
-from ledger.domain.events import DriveOrigin
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.events.drives import DriveOrigin
 from projections.views.read_models import DriveView
 from projections.views.snapshot import Snapshot
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from api.resources.drives.open_image import OpenImage
-from ledger.domain.events import Fingerprint
+from ledger.domain.events.jobs import Fingerprint
 from ledger.images.digests import digest_in_steps
 from ledger.images.errors import NotRegular
 from ledger.images.files import fingerprint_of

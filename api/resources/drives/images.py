@@ -24,8 +24,9 @@ from api.resources.references import references
 from api.service.service import Service
 from ledger.codec import names_of
 from ledger.domain.aggregates.drive import no_image, round_up
-from ledger.domain.errors import DriveNotFound, StoreFailed
-from ledger.domain.events import DriveDefinition, DriveReady, DriveResized, drive_stream
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events.drives import DriveDefinition, DriveReady, DriveResized, drive_stream
 from ledger.images.errors import ImageError, ImageMissing, NotRegular, PoolMissing
 from ledger.images.pools import Pool
 from ledger.store.tables.streams import position_of

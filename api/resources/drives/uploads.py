@@ -17,12 +17,14 @@ from api.http.responses import json_answer
 from api.http.wire.bodies import upload_chunks
 from api.http.wire.connection import occupy_connection
 from api.http.wire.multipart import read_form
-from api.resources.drives.bodies import SIZE_MOST, ChunkRequest
+from api.resources.drives.bodies import SIZE_MOST, ChunkLink, ChunkRequest
 from api.resources.drives.images import body_length
 from api.resources.drives.upload_links import LinkedChunk, UploadLinks
 from api.service.service import Service
 from api.text.urls import API_ROOT
-from ledger.domain.errors import ChunkAbsent, ChunkPresent, DriveNotFound, Expected
+from ledger.domain.errors import Expected
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.errors.uploads import ChunkAbsent, ChunkPresent
 from ledger.images.chunk_layout import CHUNKS_MAX, Chunking
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class Uploads:
             raise ChunkPresent
         await self._keys.provide()
         token = self._links.token(LinkedChunk(drive, asked.chunk_number, asked.chunk_size))
-        return json_answer({"link": f"{API_ROOT}/uploads/{token}/"})
+        return json_answer(ChunkLink(f"{API_ROOT}/uploads/{token}/"))
 
     async def send_by_link(self, request: web.Request) -> web.Response:
         """Take in a chunk as the body; answer once it is on disk."""

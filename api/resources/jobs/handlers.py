@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-import orjson
 from aiohttp import web
 
 from api.http.errors import BadRequest
@@ -22,11 +21,11 @@ from api.http.requests import (
     shown_fields,
     uuid_in_url,
 )
-from api.http.responses import Shown, answer_of, json_answer, only, page_meta
+from api.http.responses import Shown, answer_of, encode, json_answer, only, page_meta
 from api.http.streams import read_in_lane
 from api.resources.collections import do_action
 from api.resources.jobs.lists import oldest_first, wanted_jobs
-from api.resources.jobs.representation import job_json, represent_activity
+from api.resources.jobs.representation import JobActionResult, represent_activity, represent_job
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.lists import Found, Listing, list_answer
 from api.resources.references import references
@@ -34,7 +33,7 @@ from api.resources.schema import describe_jobs
 from api.resources.walks import walk_asked
 from api.service.service import Service
 from ledger.domain.commands import CancelJob
-from ledger.domain.errors import JobNotFound
+from ledger.domain.errors.jobs import JobNotFound
 from ledger.store.parameters import timestamp
 from projections.views.activity import read_activity
 from projections.views.jobs import LongTree
@@ -105,7 +104,7 @@ class Jobs:
 
         def read(snapshot: Snapshot, uuids: Sequence[str]) -> Sequence[Shown]:
             trees, now = snapshot.jobs_among(uuids, owner), self._now()
-            return [only(job_json(tree, now), fields) for tree in trees]
+            return [only(represent_job(tree, now), fields) for tree in trees]
 
         def find(snapshot: Snapshot) -> Found:
             total = snapshot.count_jobs(owner, *wanted)
@@ -145,7 +144,7 @@ class Jobs:
         owner = owner_of(request)
         changed = Changed(202, references("jobs", [uuid]))
         await record_command(request, self._ledger, CancelJob(owner, uuid), changed)
-        return json_answer({"action": "cancel", "result": "success", "uuid": uuid}, status=202)
+        return json_answer(JobActionResult(uuid=uuid), status=202)
 
     async def schema(self, request: web.Request) -> web.Response:
         return json_answer(describe_jobs(request.app, timestamp(self._now())))
@@ -169,7 +168,7 @@ class Jobs:
         """Answer with estimates, if the job runs, and an entity tag."""
         body, shown = job.body, job.digest
         if not job.has_ended:
-            body = orjson.dumps(job_json(job.tree, self._now()))
+            body = encode(represent_job(job.tree, self._now()))
             shown = digest(body)
         return answer_of(body, tag=job_tag(job.digest, shown))
 
@@ -184,7 +183,7 @@ class Jobs:
 
 
 def _record(tree: JobTree) -> _Recorded:
-    body = orjson.dumps(job_json(tree, None))
+    body = encode(represent_job(tree, None))
     return _Recorded(tree, body, digest(body))
 
 

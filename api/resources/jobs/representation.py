@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 from math import ceil
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from api.http.fields import Count, Representation, Time, about
-from api.http.responses import JsonObject
+from api.http.fields import Count, Representation, Time, Uuid, about, uri_pattern
 from api.text.urls import API_ROOT
 from ledger.codec import decode, fields_of
+from ledger.domain.aggregates.job import JobState
 from ledger.store.parameters import timestamp
 from ledger.store.seam import LoggedEvent
 from projections.estimates import UNKNOWN, estimate
@@ -20,14 +20,131 @@ from projections.views.read_models import JobTree
 
 Phase = Literal["waiting", "working", "verifying"]
 
+_NULLABLE = {"nullable": True}
 
-def job_json(tree: JobTree, now: datetime | None) -> JsonObject:
+
+class JobData(Representation, frozen=True):
+    """How far the job is. Figures are there while it runs, if any bytes are known."""
+
+    progress: Annotated[
+        int,
+        about(
+            "Per cent of the work, verification included; for a job with children, the mean of"
+            " theirs, weighted by their bytes if all are known.",
+            ge=0,
+            le=100,
+        ),
+    ]
+    phase: (
+        Annotated[
+            Phase,
+            about(
+                "What the job is doing: `waiting` for its turn, `working`, or `verifying` what it"
+                " has copied. For a job with children, what those do that have begun."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    bytes_done: Annotated[Count, about("Bytes durably copied so far.")] | UnsetType = UNSET
+    bytes_total: (
+        Annotated[
+            Count | None,
+            about(
+                "Bytes to copy in all, those of children that wait included. It is stated once and"
+                " does not change; null while it is not known of all children."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    bytes_verified: (
+        Annotated[
+            Count, about("Bytes compared with the source so far; only if copies are verified.")
+        ]
+        | UnsetType
+    ) = UNSET
+    bytes_per_s: (
+        Annotated[
+            Count | None,
+            about("Speed of what it is doing, from its reports; null if unknown."),
+        ]
+        | UnsetType
+    ) = UNSET
+    eta_s: (
+        Annotated[
+            Annotated[int, Meta(ge=1)] | None,
+            about(
+                "Estimated seconds until the end of all its work; null if unknown, as in the first"
+                " second, when a report is overdue, or before the speed of a verification was"
+                " measured."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    error: Annotated[str, about("Why the job failed.")] | UnsetType = UNSET
+    worker_lost: (
+        Annotated[
+            Literal[True],
+            about(
+                "Present, and true, while the worker of the job or of one below it is considered"
+                " dead because its heartbeats have stopped. Another worker takes over."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Job(Representation, frozen=True):
+    """Always has these nine keys."""
+
+    uuid: Annotated[Uuid, Meta(extra={"unique": True})]
+    resource_uri: Annotated[str, Meta(pattern=uri_pattern("/jobs"), extra={"readonly": True})]
+    operation: Annotated[str, Meta(title="Operation", extra=_NULLABLE)]
+    state: Annotated[
+        str,
+        about(
+            "A job that has ended never changes again.",
+            extra={"default": "started"},
+            extra_json_schema={"enum": list(get_args(JobState))},
+        ),
+    ]
+    data: Annotated[
+        JobData,
+        Meta(
+            extra={
+                "help_text": "Meta information related to this background job's execution.",
+                **_NULLABLE,
+            }
+        ),
+    ]
+    created: Time
+    last_modified: Annotated[Time, about("The last change; for a job that has ended, its end.")]
+    resources: Annotated[
+        tuple[Annotated[str, Meta(pattern=uri_pattern())], ...],
+        about(
+            "URIs of the source and the destination, sorted; deleted ones are left out.",
+            extra={"help_text": "Resources linked to this background job.", **_NULLABLE},
+        ),
+    ]
+    children: Annotated[
+        tuple["Job", ...],
+        about(
+            "The jobs below it, each with its own children.",
+            extra={
+                "help_text": "Background jobs, initiated by this job.",
+                "type": "related",
+                **_NULLABLE,
+            },
+        ),
+    ]
+
+
+def represent_job(tree: JobTree, now: datetime | None) -> Job:
     """Return a job with all below it: a running one with its bytes, a failed one with its error.
 
     Speed and time left are as of `now`, and unknown if that is None. Every process returns the
     same: it looks at nothing but what is recorded.
     """
-    return _told(tree, now).json
+    return _told(tree, now).shown
 
 
 class _Told(NamedTuple):
@@ -36,7 +153,7 @@ class _Told(NamedTuple):
     `weight` is by how many bytes it counts in its parent's progress; None if nobody knows.
     """
 
-    json: JsonObject
+    shown: Job
     progress: int
     weight: int | None
     leaves: Sequence[JobRow]
@@ -50,25 +167,45 @@ def _told(tree: JobTree, now: datetime | None) -> _Told:
     progress = job.progress
     if children and job.state != "success":
         progress = _progress(children)
-    data: JsonObject = {"progress": progress}
-    if job.state == "started":
-        data |= _figures(leaves, weight if children else job.bytes_total, now)
-    elif job.error is not None:
-        data["error"] = job.error
-    if any(leaf.worker_lost for leaf in leaves):
-        data["worker_lost"] = True
-    shown: JsonObject = {
-        "uuid": job.uuid,
-        "resource_uri": f"{API_ROOT}/jobs/{job.uuid}/",
-        "operation": job.operation,
-        "state": job.state,
-        "data": data,
-        "created": job.created,
-        "last_modified": job.last_modified,
-        "resources": [f"{API_ROOT}/{named}/" for named in tree.resources],
-        "children": [child.json for child in children],
-    }
+    data = _data(job, progress, leaves, weight if children else job.bytes_total, now)
+    shown = Job(
+        uuid=job.uuid,
+        resource_uri=f"{API_ROOT}/jobs/{job.uuid}/",
+        operation=job.operation,
+        state=job.state,
+        data=data,
+        created=job.created,
+        last_modified=job.last_modified,
+        resources=tuple(f"{API_ROOT}/{named}/" for named in tree.resources),
+        children=tuple(child.shown for child in children),
+    )
     return _Told(shown, progress, weight, leaves)
+
+
+def _data(
+    job: JobRow, progress: int, leaves: Sequence[JobRow], total: int | None, now: datetime | None
+) -> JobData:
+    """Return how far these jobs are; `total` is how many bytes they copy, if that is known."""
+    worker_lost: Literal[True] | UnsetType = UNSET
+    if any(leaf.worker_lost for leaf in leaves):
+        worker_lost = True
+    if job.state != "started":
+        error = UNSET if job.error is None else job.error
+        return JobData(progress, error=error, worker_lost=worker_lost)
+    if total is None and all(leaf.bytes_total is None for leaf in leaves):
+        return JobData(progress, worker_lost=worker_lost)
+    rate, eta_s = UNKNOWN if now is None else estimate(leaves, now)
+    verified = [leaf.bytes_verified for leaf in leaves if leaf.bytes_verified is not None]
+    return JobData(
+        progress,
+        phase=_phase(leaves),
+        bytes_done=sum(leaf.bytes_done for leaf in leaves),
+        bytes_total=total,
+        bytes_verified=sum(verified) if verified else UNSET,
+        bytes_per_s=None if rate is None else round(rate),
+        eta_s=None if eta_s is None else ceil(eta_s),
+        worker_lost=worker_lost,
+    )
 
 
 def _progress(children: Sequence[_Told]) -> int:
@@ -78,25 +215,6 @@ def _progress(children: Sequence[_Told]) -> int:
     if not total:
         return sum(child.progress for child in children) // len(children)
     return sum(child.progress * (child.weight or 0) for child in children) // total
-
-
-def _figures(leaves: Sequence[JobRow], total: int | None, now: datetime | None) -> JsonObject:
-    """Return the figures of the work that these jobs do together; none if no bytes are known."""
-    if total is None and all(leaf.bytes_total is None for leaf in leaves):
-        return {}
-    estimated = UNKNOWN if now is None else estimate(leaves, now)
-    figures: JsonObject = {
-        "phase": _phase(leaves),
-        "bytes_done": sum(leaf.bytes_done for leaf in leaves),
-        "bytes_total": total,
-    }
-    verified = [leaf.bytes_verified for leaf in leaves if leaf.bytes_verified is not None]
-    if verified:
-        figures["bytes_verified"] = sum(verified)
-    rate, eta_s = estimated
-    figures["bytes_per_s"] = None if rate is None else round(rate)
-    figures["eta_s"] = None if eta_s is None else ceil(eta_s)
-    return figures
 
 
 def _phase(leaves: Sequence[JobRow]) -> Phase:
@@ -113,6 +231,12 @@ def _sum(numbers: Sequence[int | None]) -> int | None:
 
 
 # Besides jobs themselves
+
+
+class JobActionResult(Representation, frozen=True, kw_only=True):
+    action: Literal["cancel"] = "cancel"
+    result: Literal["success"] = "success"
+    uuid: Uuid
 
 
 class Bucket(Representation, frozen=True):

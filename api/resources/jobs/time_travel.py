@@ -20,10 +20,10 @@ from api.http.requests import (
 from api.http.responses import json_answer, list_pieces, only, page_meta
 from api.http.streams import read_in_lane, stream
 from api.resources.jobs.lists import refuse_in_the_past
-from api.resources.jobs.representation import job_json, represent_event
+from api.resources.jobs.representation import represent_event, represent_job
 from api.service.service import Service
 from api.text.iso8601 import EXAMPLE, moment
-from ledger.domain.errors import JobNotFound
+from ledger.domain.errors.jobs import JobNotFound
 from projections.time_travel.history import history
 from projections.time_travel.past import CannotTell, Past
 
@@ -62,7 +62,7 @@ class TimeTravel:
                 tree = past.job(uuid, owner)
             if tree is None:
                 raise JobNotFound(uuid)
-            return json_answer(job_json(tree, None))
+            return json_answer(represent_job(tree, None))
 
         return await read_in_lane(request, read)
 
@@ -77,7 +77,7 @@ class TimeTravel:
         def pieces() -> Generator[bytes]:
             with self._past(request, as_of) as past:
                 total, trees = past.jobs(owner, states, limit=asked.limit, offset=asked.offset)
-            shown = ([only(job_json(tree, None), fields)] for tree in trees)
+            shown = ([only(represent_job(tree, None), fields)] for tree in trees)
             yield from list_pieces(page_meta(asked, total), shown)
 
         return await stream(request, pieces())

@@ -25,7 +25,7 @@ from api.resources.references import references
 from api.service.service import Service
 from ledger.domain import commands
 from ledger.domain.commands import CreateKeypairs, DeleteKeypair, EditKeypair
-from ledger.domain.errors import KeypairNotFound
+from ledger.domain.errors.keypairs import KeypairNotFound
 from projections.views.read_models import KeypairView
 from projections.views.snapshot import Snapshot
 

@@ -22,7 +22,7 @@ from api.resources.collections import Collection
 from api.resources.references import reference_to
 from api.service.service import Service
 from api.text.urls import API_ROOT
-from ledger.domain.errors import IpNotFound
+from ledger.domain.errors.servers import IpNotFound
 from projections.views.filters import Lookup
 from projections.views.read_models import IpView
 from projections.views.snapshot import Snapshot

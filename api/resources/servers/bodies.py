@@ -14,9 +14,11 @@ from api.http.fields import (
     GivenTags,
     Grantees,
     Jobs,
+    NoObjects,
     Owner,
     Permissions,
     Reference,
+    Representation,
     ResourceMeta,
     ResourceUri,
     ResourceUuid,
@@ -29,9 +31,10 @@ from api.http.fields import (
     make_partial,
 )
 from api.http.not_applied import differing
-from ledger.domain import commands, events
+from ledger.domain import commands
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ, sorted_mounts
-from ledger.domain.events import ServerDefinition
+from ledger.domain.events import servers
+from ledger.domain.events.servers import PowerAction, ServerDefinition
 from projections.views.read_models import ServerView
 
 CPU_LEAST_MHZ = 250
@@ -91,7 +94,7 @@ class MountFields(Struct, kw_only=True):
         ),
     ]
     device: Annotated[
-        events.Device, about("Kind of device.", title="Device", choices=get_args(events.Device))
+        servers.Device, about("Kind of device.", title="Device", choices=get_args(servers.Device))
     ]
 
 
@@ -100,8 +103,8 @@ class NicFields(Struct, kw_only=True):
 
     boot_order: Annotated[_BootOrder | None, about("Place in the boot order.")] = None
     model: Annotated[
-        events.NicModel,
-        about("Model of the card.", title="NicModel", choices=get_args(events.NicModel)),
+        servers.NicModel,
+        about("Model of the card.", title="NicModel", choices=get_args(servers.NicModel)),
     ] = "virtio"
 
 
@@ -119,7 +122,7 @@ class HasUuid(Struct):
 
 
 class GivenIpConf(Struct, kw_only=True):
-    conf: events.IpMode
+    conf: servers.IpMode
     ip: Annotated[Text | HasUuid | None, about("Needed with static, and with no other.")] = None
 
 
@@ -209,7 +212,7 @@ class RuntimeNic(NicRuntime, kw_only=True, forbid_unknown_fields=True):
 
 
 class IpConf(Struct, kw_only=True, forbid_unknown_fields=True):
-    conf: events.IpMode
+    conf: servers.IpMode
     ip: Reference | None = None
 
 
@@ -237,6 +240,19 @@ class ServerRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
         ),
     ]
     nics: tuple[RuntimeNic, ...] = ()
+
+
+class StoppedRuntime(Representation, frozen=True):
+    """The runtime of a server that is not running, where one must be shown."""
+
+    active_since: None = None
+    nics: NoObjects = ()
+
+
+class ServerActionResult(Representation, frozen=True, kw_only=True):
+    action: PowerAction
+    result: Literal["success"] = "success"
+    uuid: Uuid
 
 
 class Server(ServerFields, kw_only=True, forbid_unknown_fields=True):
@@ -348,7 +364,7 @@ def _smp(said: NewServer) -> int:
     return said.smp
 
 
-def _mounts(given: Iterable[GivenMount]) -> tuple[events.Mount, ...]:
+def _mounts(given: Iterable[GivenMount]) -> tuple[servers.Mount, ...]:
     mounts = tuple(_mount(each) for each in given)
     if _repeats([(mount.device, mount.dev_channel) for mount in mounts]):
         raise _wrong("drives", "must not have two at one device and dev_channel")
@@ -357,24 +373,24 @@ def _mounts(given: Iterable[GivenMount]) -> tuple[events.Mount, ...]:
     return mounts
 
 
-def _mount(given: GivenMount) -> events.Mount:
+def _mount(given: GivenMount) -> servers.Mount:
     ide, channel = given.device == "ide", given.dev_channel
     if channel not in _IDE_CHANNELS and (ide or not _CHANNEL.fullmatch(channel)):
         raise _wrong("drives", f"have no controller and unit {channel:.9} of {given.device}")
-    return events.Mount(given.drive, given.device, channel, given.boot_order)
+    return servers.Mount(given.drive, given.device, channel, given.boot_order)
 
 
-def _nics(given: Iterable[GivenNic], new_mac: Callable[[], str]) -> tuple[events.Nic, ...]:
+def _nics(given: Iterable[GivenNic], new_mac: Callable[[], str]) -> tuple[servers.Nic, ...]:
     nics = tuple(_nic(each, new_mac) for each in given)
     if _repeats([nic.mac for nic in nics]):
         raise _wrong("nics", "must not have a mac twice")
     return nics
 
 
-def _nic(given: GivenNic, new_mac: Callable[[], str]) -> events.Nic:
+def _nic(given: GivenNic, new_mac: Callable[[], str]) -> servers.Nic:
     if given.vlan is not None and (given.ip_v4_conf or given.ip_v6_conf):
         raise _wrong("nics", "cannot have vlan together with ip_v4_conf or ip_v6_conf")
-    return events.Nic(
+    return servers.Nic(
         mac=new_mac() if given.mac is None else given.mac.lower(),
         model=given.model,
         ip_v4_conf=_ip_conf(given.ip_v4_conf, IPv4Address),
@@ -387,19 +403,19 @@ def _nic(given: GivenNic, new_mac: Callable[[], str]) -> events.Nic:
 
 def _ip_conf(
     given: GivenIpConf | None, address: type[IPv4Address] | type[IPv6Address]
-) -> events.IpConf | None:
+) -> servers.IpConf | None:
     if given is None:
         return None
     ip = given.ip.uuid if isinstance(given.ip, HasUuid) else given.ip
     if (given.conf == "static") != (ip is not None):
         raise _wrong("nics", "need an ip with conf static, and with no other")
     if ip is None:
-        return events.IpConf(given.conf)
+        return servers.IpConf(given.conf)
     wrong = _wrong("nics", f"need an ip of their kind, unlike {ip:.45}")
     if "%" in ip:  # the name of an interface of one machine
         raise wrong
     try:
-        return events.IpConf(given.conf, str(address(ip)))
+        return servers.IpConf(given.conf, str(address(ip)))
     except ValueError:
         raise wrong from None
 

@@ -36,8 +36,10 @@ from api.resources.references import references
 from api.resources.servers.bodies import (
     NewServer,
     Server,
+    ServerActionResult,
     ServerClone,
     ServerEdit,
+    StoppedRuntime,
     ignored,
     new_server,
     server_clone,
@@ -52,8 +54,8 @@ from ledger.domain.commands import (
     EditServers,
     Recurse,
 )
-from ledger.domain.errors import ServerNotFound
-from ledger.domain.events import PowerAction
+from ledger.domain.errors.servers import ServerNotFound
+from ledger.domain.events.servers import PowerAction
 from projections.views.read_models import ServerView
 from projections.views.snapshot import Snapshot
 
@@ -106,7 +108,7 @@ class Servers:
         """Show the server's runtime: an object even of a stopped one, for the public client."""
         uuid = uuid_in_url(request, ServerNotFound)
         runtime = self.collection.shown(owner_of(request), [uuid])[0].runtime
-        return json_answer(runtime or {"active_since": None, "nics": []})
+        return json_answer(runtime or StoppedRuntime())
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """Group the account's running servers by the host that they are on."""
@@ -144,7 +146,7 @@ class Servers:
         command = ChangePower(owner_of(request), uuid, action, avoided(request))
         changed = Changed(202, references("servers", [uuid]))
         await record_command(request, self._ledger, command, changed)
-        return json_answer({"action": action, "result": "success", "uuid": uuid}, status=202)
+        return json_answer(ServerActionResult(action=action, uuid=uuid), status=202)
 
     async def _clone(self, request: web.Request) -> web.Response:
         """Answer with the new server, which is stopped and has its drives already."""

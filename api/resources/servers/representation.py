@@ -23,7 +23,7 @@ from api.resources.servers.bodies import (
     ServerRuntime,
 )
 from api.text.urls import API_ROOT
-from ledger.domain import events
+from ledger.domain.events import servers
 from projections.views.read_models import ServerView
 
 SERVER_LIST_FIELDS = DRIVE_LIST_FIELDS | {"runtime"}
@@ -65,13 +65,13 @@ def _runtime(server: ServerView, given: Mapping[str, str]) -> ServerRuntime | No
     return ServerRuntime(active_since=since, nics=tuple(nics))
 
 
-def _ip_of(nic: events.Nic, given: Mapping[str, str]) -> str | None:
+def _ip_of(nic: servers.Nic, given: Mapping[str, str]) -> str | None:
     """Return the card's IPv4 address: the one that it got by DHCP, or the configured one."""
     static = None if nic.ip_v4_conf is None else nic.ip_v4_conf.ip
     return given.get(nic.mac, static)
 
 
-def _nic_runtime(nic: events.Nic, ip: str | None) -> NicRuntime:
+def _nic_runtime(nic: servers.Nic, ip: str | None) -> NicRuntime:
     v6 = nic.ip_v6_conf
     return NicRuntime(
         interface_type="public" if nic.vlan is None else "private",
@@ -80,7 +80,7 @@ def _nic_runtime(nic: events.Nic, ip: str | None) -> NicRuntime:
     )
 
 
-def _mount(mount: events.Mount, *, runs: bool) -> Mount:
+def _mount(mount: servers.Mount, *, runs: bool) -> Mount:
     return Mount(
         boot_order=mount.boot_order,
         dev_channel=mount.dev_channel,
@@ -90,7 +90,7 @@ def _mount(mount: events.Mount, *, runs: bool) -> Mount:
     )
 
 
-def _nic(nic: events.Nic, ip: str | None, *, runs: bool) -> Nic:
+def _nic(nic: servers.Nic, ip: str | None, *, runs: bool) -> Nic:
     return Nic(
         boot_order=nic.boot_order,
         firewall_policy=reference_or_none("fwpolicies", nic.firewall_policy),
@@ -103,7 +103,7 @@ def _nic(nic: events.Nic, ip: str | None, *, runs: bool) -> Nic:
     )
 
 
-def _ip_conf(conf: events.IpConf | None) -> IpConf | None:
+def _ip_conf(conf: servers.IpConf | None) -> IpConf | None:
     if conf is None:
         return None
     return IpConf(conf=conf.conf, ip=reference_or_none("ips", conf.ip))

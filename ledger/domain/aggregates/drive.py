@@ -12,8 +12,9 @@ from typing import assert_never, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.errors import Busy, DriveBusy
-from ledger.domain.events import (
+from ledger.domain.errors.drives import Busy, DriveBusy
+from ledger.domain.events import Recorded
+from ledger.domain.events.drives import (
     DriveChanged,
     DriveCreated,
     DriveDefinition,
@@ -25,7 +26,6 @@ from ledger.domain.events import (
     DriveResized,
     DriveResizeFailed,
     DriveResizeStarted,
-    Recorded,
 )
 
 LIBRARY = "library"

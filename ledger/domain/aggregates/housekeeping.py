@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.events import (
+from ledger.domain.events import Recorded
+from ledger.domain.events.housekeeping import (
     ArchiveWritten,
     CompactionEvent,
     DiscardedTree,
@@ -18,7 +19,6 @@ from ledger.domain.events import (
     LedgerCompacted,
     LedgerRestored,
     ParkingEvent,
-    Recorded,
     RetentionPolicySet,
     StreamParked,
     StreamReleased,

@@ -8,13 +8,18 @@ A parent's progress is not here: it is computed from its descendants' when it is
 child's progress writes to no other stream.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.events import (
+from ledger.domain.aggregates import produced
+from ledger.domain.aggregates.children import Children
+from ledger.domain.aggregates.produced import Produced
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
     Ending,
@@ -28,16 +33,29 @@ from ledger.domain.events import (
     JobSucceeded,
     OperationName,
     ProgressUpdated,
-    Recorded,
     Resource,
+)
+from ledger.domain.events.producers import (
+    JobAttemptFailed,
+    JobAttemptReturned,
+    JobCancelRequested,
+    JobCancelSeen,
+    JobRegistered,
+    JobSealed,
+    JobSkipped,
+    LateReportRecorded,
+    ProgressReported,
 )
 
 JobState = Literal["started", "success", "failed", "cancelled"]
 
-
-class Child(Struct, frozen=True, gc=False):
-    uuid: str
-    ended: Ending | None = None
+ENDINGS: Mapping[type[Event], Ending] = {
+    JobSucceeded: "success",
+    JobSkipped: "success",
+    JobFailed: "failed",
+    JobCancelled: "cancelled",
+}
+"""The events that end a job, and how."""
 
 
 class Attempt(Struct, frozen=True, gc=False):
@@ -55,10 +73,12 @@ class Attempt(Struct, frozen=True, gc=False):
 class Job(Struct, frozen=True, gc=False):
     """A job, folded from its stream; times are those of its events.
 
+    `ended` is the time of the event that ended it: others may follow, and change `last_modified`.
     `weight` is how many bytes it has to copy, if that was stated when it was created; `bytes_total`
     may also come from its first report. `bytes_verified` is None if copies are not verified.
     `lost`: the worker of its last attempt is presumed dead. `fingerprint` is that of the source at
-    the first attempt: what has been copied is from that image.
+    the first attempt: what has been copied is from that image. `produced` is what is known besides
+    of a producer's job.
     """
 
     uuid: str
@@ -70,6 +90,7 @@ class Job(Struct, frozen=True, gc=False):
     ordinal: int
     created: datetime
     last_modified: datetime
+    ended: datetime | None = None
     state: JobState = "started"
     progress: int = 0
     weight: int | None = None
@@ -82,7 +103,8 @@ class Job(Struct, frozen=True, gc=False):
     lost: bool = False
     fingerprint: Fingerprint | None = None
     error: str | None = None
-    children: tuple[Child, ...] = ()
+    children: Children = Children()
+    produced: Produced | None = None
 
     def destination(self, kind: str) -> str | None:
         """Return the uuid of the drive or server of this kind that the job makes, if any."""
@@ -98,16 +120,25 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
     if job is None:
         assert isinstance(event, JobCreated), f"a job's stream begins with {event}"
         return _begin(uuid, event, at)
+    after = _after(job, uuid, event, at)
+    if job.produced is None:
+        return after
+    return replace(after, produced=produced.evolve(job.produced, recorded))
+
+
+def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
+    """Return what is known of every job after one more event of its stream."""
     match event:
         case ProgressUpdated():
             return _report(job, event, at)
         case ChildAttached():
-            return replace(job, last_modified=at, children=(*job.children, Child(event.child)))
+            return replace(job, last_modified=at, children=job.children.attach(event.child))
         case JobAttemptStarted():
             return replace(
                 job,
                 last_modified=at,
                 attempt=event.attempt,
+                progress=job.progress if job.produced is None else 0,
                 current=Attempt(at, job.bytes_done, None, at),
                 bytes_verified=None,
                 lost=False,
@@ -115,16 +146,18 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
             )
         case JobAttemptLost():
             return replace(job, last_modified=at, lost=True)
+        case JobAttemptReturned() | JobAttemptFailed():
+            return replace(job, last_modified=at, lost=False)
+        case ProgressReported(percent=percent):
+            return replace(job, last_modified=at, progress=max(job.progress, percent or 0))
         case ChildEnded():
-            children = tuple(
-                Child(child.uuid, event.how) if child.uuid == event.child else child
-                for child in job.children
-            )
+            children = job.children.end(event.child, event.how)
             return replace(job, last_modified=at, children=children)
-        case JobSucceeded():
+        case JobSucceeded() | JobSkipped():
             return replace(
                 job,
                 last_modified=at,
+                ended=at,
                 state="success",
                 progress=100,
                 lost=False,
@@ -133,9 +166,20 @@ def evolve(job: Job | None, uuid: str, recorded: Recorded[JobEvent]) -> Job:
                 current=job.current and replace(job.current, reported=at),
             )
         case JobFailed():
-            return replace(job, last_modified=at, state="failed", lost=False, error=event.error)
+            return replace(
+                job,
+                last_modified=at,
+                ended=at,
+                state="failed",
+                lost=False,
+                error=event.error or event.error_type,
+            )
         case JobCancelled():
-            return replace(job, last_modified=at, state="cancelled", lost=False)
+            return replace(job, last_modified=at, ended=at, state="cancelled", lost=False)
+        case JobRegistered():
+            return replace(job, last_modified=at, produced=produced.register(event))
+        case JobSealed() | JobCancelRequested() | JobCancelSeen() | LateReportRecorded():
+            return replace(job, last_modified=at)
         case JobCreated():
             raise AssertionError(f"job {uuid} created twice")
         case _:

@@ -6,12 +6,12 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.events import (
+from ledger.domain.events import Recorded
+from ledger.domain.events.keypairs import (
     KeypairChanged,
     KeypairCreated,
     KeypairDeleted,
     KeypairEvent,
-    Recorded,
 )
 
 

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from ledger.domain.events import CloneNaming, ProfileEvent, Recorded
+from ledger.domain.events import Recorded
+from ledger.domain.events.profiles import CloneNaming, ProfileEvent
 
 
 class Profile(Struct, frozen=True, gc=False):

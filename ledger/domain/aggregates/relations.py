@@ -17,7 +17,9 @@ from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.events import Event, ResourceTagged, ResourceUntagged
+from ledger.domain.events import Event
+from ledger.domain.events.tags import ResourceTagged, ResourceUntagged
+from ledger.domain.events.values import ResourceKind
 
 
 class AttachedTo(Struct, frozen=True, gc=False):
@@ -43,10 +45,11 @@ class NeededBy(Struct, frozen=True, gc=False):
 
 
 class TaggedBy(Struct, frozen=True, gc=False):
-    """The drive or server has the tag."""
+    """The drive or server, as its kind says, has the tag."""
 
     resource: str
     tag: str
+    kind: ResourceKind
 
 
 Relation = AttachedTo | AddressUsed | NeededBy | TaggedBy
@@ -75,7 +78,8 @@ def relations_of(state: Aggregate | None) -> frozenset[Relation]:
             used = {AddressUsed(state.owner, ip, state.uuid) for ip in state.ips()}
             return frozenset(attached | used)
         case Tag():
-            return frozenset(TaggedBy(uuid, state.uuid) for uuid in state.resources)
+            bearers = state.resources.items()
+            return frozenset(TaggedBy(uuid, state.uuid, kind) for uuid, kind in bearers)
         case _:
             return frozenset()
 
@@ -88,8 +92,8 @@ def changed_by(
     A tag may say thousands of things, of which an event changes one: they are not compared.
     """
     match event, before:
-        case ResourceTagged(uuid=uuid), Tag():
-            return _NONE, frozenset({TaggedBy(uuid, before.uuid)} - _tagged(before, uuid))
+        case ResourceTagged(kind=kind, uuid=uuid), Tag():
+            return _NONE, frozenset({TaggedBy(uuid, before.uuid, kind)} - _tagged(before, uuid))
         case ResourceUntagged(uuid=uuid), Tag():
             return frozenset(_tagged(before, uuid)), _NONE
         case _:
@@ -101,7 +105,8 @@ _NONE: frozenset[Relation] = frozenset()
 
 
 def _tagged(tag: Tag, uuid: str) -> set[TaggedBy]:
-    return {TaggedBy(uuid, tag.uuid)} if uuid in tag.resources else set()
+    kind = tag.resources.get(uuid)
+    return set() if kind is None else {TaggedBy(uuid, tag.uuid, kind)}
 
 
 def subject_of(relation: Relation) -> str:

@@ -1,15 +1,14 @@
 """A tag: its state, and how events change it."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import assert_never
 
+from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.events import (
-    Recorded,
-    ResourceKind,
+from ledger.domain.events import Recorded
+from ledger.domain.events.tags import (
     ResourceTagged,
     ResourceUntagged,
     TagChanged,
@@ -17,17 +16,21 @@ from ledger.domain.events import (
     TagDeleted,
     TagEvent,
 )
+from ledger.domain.events.values import ResourceKind
 
 
 class Tag(Struct, frozen=True, gc=False):
-    """A tag, folded from its stream; `resources` are the drives and servers that have it."""
+    """A tag, folded from its stream; `resources` are the drives and servers that have it.
+
+    Thousands may, so each event changes a persistent map instead of copying what is there.
+    """
 
     uuid: str
     owner: str
     name: str
     meta: dict[str, str]
     created: datetime
-    resources: Mapping[str, ResourceKind] = {}
+    resources: Map[str, ResourceKind] = Map()
     deleted: datetime | None = None
 
 
@@ -41,12 +44,13 @@ def evolve(tag: Tag | None, uuid: str, recorded: Recorded[TagEvent]) -> Tag:
         case TagChanged():
             return replace(tag, name=event.name, meta=event.meta)
         case ResourceTagged():
-            return replace(tag, resources={**tag.resources, event.uuid: event.kind})
+            return replace(tag, resources=tag.resources.set(event.uuid, event.kind))
         case ResourceUntagged():
-            left = {uuid: kind for uuid, kind in tag.resources.items() if uuid != event.uuid}
+            is_there = event.uuid in tag.resources
+            left = tag.resources.delete(event.uuid) if is_there else tag.resources
             return replace(tag, resources=left)
         case TagDeleted():
-            return replace(tag, resources={}, deleted=recorded.recorded_at)
+            return replace(tag, resources=Map(), deleted=recorded.recorded_at)
         case TagCreated():
             raise AssertionError(f"tag {uuid} created twice")
         case _:

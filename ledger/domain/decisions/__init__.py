@@ -14,6 +14,7 @@ from ledger.domain.decisions import (
     jobs,
     keypairs,
     power,
+    producers,
     tags,
 )
 from ledger.domain.decisions.room import require_room
@@ -55,6 +56,18 @@ _DECISIONS: Mapping[type[Command], Decision] = {
         jobs.update_progress,
         jobs.succeed_job,
         jobs.fail_job,
+        producers.register_job,
+        producers.take_up_job,
+        producers.report_progress,
+        producers.return_attempt,
+        producers.lose_producer,
+        producers.fail_attempt,
+        producers.end_job,
+        producers.request_cancel,
+        producers.see_cancel,
+        producers.force_end,
+        producers.seal_job,
+        producers.give_up_job,
         housekeeping.set_retention,
         housekeeping.discard_jobs,
         housekeeping.record_archive,
@@ -81,3 +94,4 @@ def decide(command: Command, state: State, environment: Environment) -> Iterator
         if isinstance(decided, Fact):
             for holding in begun_by(decided.event):
                 check_quota(holding, state, environment.quotas)
+            tags.check_tagging(decided, state, environment.quotas)

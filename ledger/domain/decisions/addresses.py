@@ -6,31 +6,49 @@ There is no network and no DHCP server: an address is a record, as the host of a
 from collections.abc import Container
 from ipaddress import IPv4Address, IPv4Network
 
-from ledger.domain import errors
+from msgspec.structs import replace
+
 from ledger.domain.aggregates.server import Server, gets_address
 from ledger.domain.context import Environment, State
-from ledger.domain.events import Address
+from ledger.domain.errors.servers import AddressInUse, NoAddressLeft
+from ledger.domain.events.servers import Address
+from ledger.domain.quotas import Holding, check_quota
 
 
 def start_addresses(server: Server, state: State, environment: Environment) -> tuple[Address, ...]:
-    """Return the addresses that a stopped server gets. Raise `AddressInUse`, `NoAddressLeft`."""
+    """Return the addresses that a stopped server gets.
+
+    Raise `AddressInUse`, `NoAddressLeft`, `QuotaExceeded`.
+    """
     used = set(state.relations(server.owner).addresses)
     for nic in server.nics:
         for conf in (nic.ip_v4_conf, nic.ip_v6_conf):
             if conf is not None and conf.ip is not None:
                 if conf.ip in used:
-                    raise errors.AddressInUse(conf.ip)
+                    raise AddressInUse(conf.ip)
                 used.add(conf.ip)
-    return _draw(server, used, (), environment)
+    return _within_quota(server, _draw(server, used, (), environment), state, environment)
 
 
 def keep_addresses(server: Server, state: State, environment: Environment) -> tuple[Address, ...]:
     """Return the addresses of a running server, also for cards that have none recorded yet.
 
-    Raise `NoAddressLeft`.
+    Raise `NoAddressLeft`, `QuotaExceeded`.
     """
     used = set(state.relations(server.owner).addresses)
-    return _draw(server, used, server.addresses, environment)
+    drawn = _draw(server, used, server.addresses, environment)
+    return _within_quota(server, drawn, state, environment)
+
+
+def _within_quota(
+    server: Server, addresses: tuple[Address, ...], state: State, environment: Environment
+) -> tuple[Address, ...]:
+    """Return the addresses if the account may have what the server will use with them."""
+    running = replace(server, power="running", addresses=addresses)
+    more = len(running.ips()) - len(server.ips())
+    if more > 0:
+        check_quota(Holding(server.owner, "addresses"), state, environment.quotas, more)
+    return addresses
 
 
 def _draw(
@@ -73,7 +91,7 @@ class FreeAddresses:
             host = self._free_from(first)
             if host < hosts:
                 return self._ip(host)
-        raise errors.NoAddressLeft(str(self._network))
+        raise NoAddressLeft(str(self._network))
 
     def _free_from(self, host: int) -> int:
         """Return the first host from this one on that is free, or the end of the network."""

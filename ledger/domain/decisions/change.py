@@ -6,7 +6,6 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import Drive, round_up
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ, Server, sorted_mounts
 from ledger.domain.commands import (
@@ -26,19 +25,23 @@ from ledger.domain.decisions.delete import check_not_in_job, check_not_running, 
 from ledger.domain.decisions.keypairs import check_pubkeys
 from ledger.domain.decisions.ownership import own_drive, own_server
 from ledger.domain.decisions.tags import set_tags
-from ledger.domain.events import (
+from ledger.domain.errors.drives import (
+    Busy,
+    DriveBusy,
+    DriveNotFound,
+    SizeTooSmall,
+    StorageTypeFixed,
+)
+from ledger.domain.errors.servers import CpuTooLow
+from ledger.domain.events.drives import (
     DriveChanged,
     DriveResized,
     DriveResizeFailed,
     DriveResizeStarted,
-    Mount,
-    ProfileChanged,
-    ServerChanged,
-    ServerDefinition,
     drive_stream,
-    profile_stream,
-    server_stream,
 )
+from ledger.domain.events.profiles import ProfileChanged, profile_stream
+from ledger.domain.events.servers import Mount, ServerChanged, ServerDefinition, server_stream
 
 D = TypeVar("D", bound=Struct)
 
@@ -86,7 +89,7 @@ def resize_drive(command: ResizeDrive, state: State, environment: Environment) -
 
 def _check_storage_type(drive: Drive, wanted: str | None) -> None:
     if wanted not in (None, drive.definition.storage_type):
-        raise errors.StorageTypeFixed(drive.definition.storage_type)
+        raise StorageTypeFixed(drive.definition.storage_type)
 
 
 def _resize(state: State, drive: Drive, wanted: int) -> Iterator[Change]:
@@ -94,7 +97,7 @@ def _resize(state: State, drive: Drive, wanted: int) -> Iterator[Change]:
     if size == drive.definition.size:
         return
     if size < drive.definition.size:
-        raise errors.SizeTooSmall("drive")
+        raise SizeTooSmall("drive")
     drive.check_complete()
     check_not_in_job(state, drive)
     yield Fact(drive_stream(drive.uuid), DriveResizeStarted(size))
@@ -117,9 +120,9 @@ def fail_resize(command: FailResize, state: State, environment: Environment) -> 
 def _resizing_drive(state: State, uuid: str) -> Drive:
     drive = state.drive(uuid)
     if drive is None:
-        raise errors.DriveNotFound(uuid)
+        raise DriveNotFound(uuid)
     if drive.resizing is None:
-        raise errors.DriveBusy(uuid, errors.Busy.NOT_RESIZING)
+        raise DriveBusy(uuid, Busy.NOT_RESIZING)
     return drive
 
 
@@ -153,7 +156,7 @@ def edited_definition(
 ) -> ServerDefinition:
     """Return the definition with what the edit gives. Raise `CpuTooLow`, `UnknownKeypair`."""
     definition = _fit_smp(_replace_given(before, asdict(edit)), edit)
-    check_pubkeys(definition.pubkeys, owner, state, had=before.pubkeys)
+    check_pubkeys(edit.pubkeys or (), owner, state)
     return definition
 
 
@@ -180,7 +183,7 @@ def _fit_smp(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition
     if definition.smp <= most:
         return definition
     if edit.smp is not None:
-        raise errors.CpuTooLow(CPU_PER_SMP_LEAST_MHZ)
+        raise CpuTooLow(CPU_PER_SMP_LEAST_MHZ)
     return replace(definition, smp=most)
 
 

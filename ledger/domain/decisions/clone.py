@@ -5,7 +5,6 @@ from typing import NamedTuple, Self
 
 from msgspec.structs import replace
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY, Drive, round_up
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import CloneDrive, CloneServer
@@ -26,17 +25,11 @@ from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.decisions.placement import Crowded, place, pools_to_avoid
 from ledger.domain.decisions.room import with_room
 from ledger.domain.decisions.tags import set_tags
-from ledger.domain.events import (
-    DriveCreated,
-    DriveDefinition,
-    IpConf,
-    Mount,
-    Nic,
-    Resource,
-    ServerCreated,
-    drive_stream,
-    server_stream,
-)
+from ledger.domain.errors.drives import SizeTooSmall
+from ledger.domain.errors.pools import PoolsApart
+from ledger.domain.events.drives import DriveCreated, DriveDefinition, drive_stream
+from ledger.domain.events.jobs import Resource
+from ledger.domain.events.servers import IpConf, Mount, Nic, ServerCreated, server_stream
 from ledger.domain.quotas import Holding, Kind, check_quota
 
 
@@ -167,7 +160,7 @@ def _define_clone(command: CloneDrive, source: Drive, state: State) -> DriveDefi
     """Return the definition of the clone: what the command says, else the source's."""
     size = source.definition.size if command.size is None else command.size
     if size < source.definition.size:
-        raise errors.SizeTooSmall("source drive")
+        raise SizeTooSmall("source drive")
     name = command.name
     if name is None:
         name = _name_clone(source.definition.name, state, command.owner)
@@ -228,7 +221,7 @@ class _Copies(NamedTuple):
         if any(pool.storage_type == storage_type for pool in reached):
             return with_room(place(reached, storage_type, near=source.pool, avoid=self.avoid))
         apart = place(pools, storage_type)
-        raise errors.PoolsApart(source.pool, apart.name)
+        raise PoolsApart(source.pool, apart.name)
 
     def begin_job(
         self, job: str, source: Drive, destination: str, *, parent: str | None = None

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.commands import CreateDrives, CreateServers, FailImage, MarkDriveReady
 from ledger.domain.context import (
@@ -18,15 +17,15 @@ from ledger.domain.decisions.keypairs import check_pubkeys
 from ledger.domain.decisions.ownership import visible_drive
 from ledger.domain.decisions.placement import place_blank, place_here, pools_to_avoid
 from ledger.domain.decisions.tags import set_tags
-from ledger.domain.events import (
-    DriveCreated,
-    DriveImageFailed,
-    DriveReady,
-    Mount,
-    ServerCreated,
-    drive_stream,
-    server_stream,
+from ledger.domain.errors.drives import (
+    Busy,
+    DriveAlreadyMounted,
+    DriveBusy,
+    DriveNotFound,
+    LibraryDrive,
 )
+from ledger.domain.events.drives import DriveCreated, DriveImageFailed, DriveReady, drive_stream
+from ledger.domain.events.servers import Mount, ServerCreated, server_stream
 
 
 def create_drives(
@@ -77,9 +76,9 @@ def fail_image(command: FailImage, state: State, environment: Environment) -> It
 def _waiting_drive(state: State, uuid: str) -> Drive:
     drive = state.drive(uuid)
     if drive is None:
-        raise errors.DriveNotFound(uuid)
+        raise DriveNotFound(uuid)
     if drive.ready or drive.origin == "clone":
-        raise errors.DriveBusy(uuid, errors.Busy.NOT_WAITING)
+        raise DriveBusy(uuid, Busy.NOT_WAITING)
     return drive
 
 
@@ -119,8 +118,8 @@ def _check_drive(uuid: str, owner: str, state: State, *, twice: bool) -> None:
     if drive.definition.media == "cdrom":
         return
     if drive.owner == LIBRARY:
-        raise errors.LibraryDrive(uuid)
+        raise LibraryDrive(uuid)
     if drive.definition.allow_multimount:
         return
     if twice or state.relations(drive.uuid).servers:
-        raise errors.DriveAlreadyMounted(uuid)
+        raise DriveAlreadyMounted(uuid)

@@ -2,22 +2,16 @@
 
 from collections.abc import Iterator
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import DeleteDrives, DeleteServers, Recurse
 from ledger.domain.context import Change, DropVncPassword, Environment, Fact, State
 from ledger.domain.decisions.ownership import own_drive, own_server
-from ledger.domain.events import (
-    DriveDeleted,
-    Mount,
-    ResourceUntagged,
-    ServerChanged,
-    ServerDeleted,
-    drive_stream,
-    server_stream,
-    tag_stream,
-)
+from ledger.domain.errors.drives import Busy, DriveBusy
+from ledger.domain.errors.servers import ServerBusy, ServerRunning
+from ledger.domain.events.drives import DriveDeleted, drive_stream
+from ledger.domain.events.servers import Mount, ServerChanged, ServerDeleted, server_stream
+from ledger.domain.events.tags import ResourceUntagged, tag_stream
 
 _MEDIA_OF: dict[Recurse, frozenset[str]] = {
     "none": frozenset(),
@@ -50,9 +44,9 @@ def delete_servers(
     for uuid in dict.fromkeys(command.servers):
         server = own_server(state, uuid, command.owner)
         if state.relations(uuid).running_jobs:
-            raise errors.ServerBusy(uuid)
+            raise ServerBusy(uuid)
         if server.power == "running":
-            raise errors.ServerRunning(uuid)
+            raise ServerRunning(uuid)
         yield from remove_server(state, server)
         for mount in server.mounts:
             yield from _delete_mounted(state, mount, command)
@@ -76,14 +70,14 @@ def _idle_drive(state: State, uuid: str, owner: str) -> Drive:
 def check_not_in_job(state: State, drive: Drive) -> None:
     """Raise `DriveBusy` if a running job needs the drive."""
     if state.relations(drive.uuid).running_jobs:
-        raise errors.DriveBusy(drive.uuid, errors.Busy.IN_JOB)
+        raise DriveBusy(drive.uuid, Busy.IN_JOB)
 
 
 def check_not_running(state: State, drive: Drive) -> None:
     """Raise `ServerRunning` if a running server mounts the drive."""
     server = running_server(state, drive)
     if server is not None:
-        raise errors.ServerRunning(server, drive=drive.uuid)
+        raise ServerRunning(server, drive=drive.uuid)
 
 
 def running_server(state: State, drive: Drive) -> str | None:

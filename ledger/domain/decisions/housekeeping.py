@@ -3,10 +3,11 @@
 What is due is planned from the read models; these decisions check it against the record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
+from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
     DiscardJobs,
     ParkStream,
@@ -17,8 +18,8 @@ from ledger.domain.commands import (
     SetRetention,
 )
 from ledger.domain.context import Change, Discarded, Environment, Fact, State
-from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked, NotReleased
-from ledger.domain.events import (
+from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue, NotParked, NotReleased
+from ledger.domain.events.housekeeping import (
     POLICY_STREAM,
     DiscardedTree,
     JobsDiscarded,
@@ -28,11 +29,11 @@ from ledger.domain.events import (
     StreamParked,
     StreamReleased,
     compaction_stream,
-    job_stream,
     parking_stream,
     restoration_stream,
     sweep_stream,
 )
+from ledger.domain.events.jobs import job_stream
 
 KEEP_MOST = timedelta(days=36_525)
 
@@ -75,17 +76,33 @@ def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -
 
 
 def _require_due(tree: DiscardedTree, command: DiscardJobs, state: State) -> None:
-    """Raise `NotDue` unless the root has ended: it ends only when all jobs below it have.
+    """Raise `NotDue` unless these are all jobs of a tree, and the last ended before the cutoff.
 
-    A root that cannot be read has ended if its rows say so.
+    Nor is a tree due twice.
+
+    A root may end before jobs below it. A job that cannot be read has ended if its rows say so, and
+    nothing tells what is below it.
     """
-    if job_stream(tree.jobs[0]) in command.unread:
-        ended = True
-    else:
-        root = state.job(tree.jobs[0])
-        ended = root is not None and root.parent is None and root.state != "started"
-    if not ended or tree.ended >= command.cutoff:
+    read = [uuid for uuid in tree.jobs if job_stream(uuid) not in command.unread]
+    jobs = [job for job in map(state.job, read) if job is not None]
+    known = len(jobs) == len(read) and _are_of_one_tree(jobs, tree)
+    whole = len(read) < len(tree.jobs) or sum(len(job.children) for job in jobs) == len(jobs) - 1
+    ended = all(job.ended is not None for job in jobs)
+    over = state.is_spent(tree.jobs[0])
+    if over or not (known and whole and ended) or tree.ended >= command.cutoff:
         raise NotDue(f"job {tree.jobs[0]}", command.keep)
+
+
+def _are_of_one_tree(jobs: Sequence[Job], tree: DiscardedTree) -> bool:
+    """Whether each is below another, except the first of the tree, which is the root.
+
+    If they have as many children as there are jobs without the root, no other is below them.
+    """
+    root, named = tree.jobs[0], set(tree.jobs)
+    return len(named) == len(tree.jobs) and all(
+        job.root == root and (job.parent in named if job.uuid != root else job.parent is None)
+        for job in jobs
+    )
 
 
 def _require_skipped(stream: str, state: State) -> None:

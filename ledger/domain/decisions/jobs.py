@@ -7,7 +7,6 @@ last child to end settles the parent, and so on upwards.
 
 from collections.abc import Iterator
 
-from ledger.domain import errors
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
     CancelJob,
@@ -22,10 +21,21 @@ from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.delete import remove_drive, remove_server
 from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.decisions.power import start_automatically
-from ledger.domain.events import (
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.jobs import (
+    JobDiscarded,
+    JobHasChildren,
+    JobHasWorker,
+    JobNotFound,
+    JobOver,
+    ProgressWentBack,
+    StaleAttempt,
+    TooDeep,
+)
+from ledger.domain.events.drives import DriveReady, drive_stream
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
-    DriveReady,
     Ending,
     JobAttemptLost,
     JobAttemptStarted,
@@ -36,7 +46,6 @@ from ledger.domain.events import (
     OperationName,
     ProgressUpdated,
     Resource,
-    drive_stream,
     job_stream,
 )
 
@@ -45,7 +54,13 @@ DEPTH_LIMIT = 100
 
 
 def create_job(command: CreateJob, state: State, environment: Environment) -> Iterator[Change]:
-    """Create a job, below a parent that still runs if one is named."""
+    """Create a job, below a parent that still runs if one is named.
+
+    Raise `JobDiscarded` or `AlreadyExists` for a chosen uuid that was used before. The others are
+    random, and not looked up.
+    """
+    if command.chosen:
+        _require_unused(command.job, state)
     for resource in command.resources:
         _check_nameable(resource, command.owner, state)
     yield from begin_job(
@@ -58,6 +73,13 @@ def create_job(command: CreateJob, state: State, environment: Environment) -> It
     )
 
 
+def _require_unused(uuid: str, state: State) -> None:
+    if state.is_spent(uuid):
+        raise JobDiscarded(uuid)
+    if state.job(uuid) is not None:
+        raise AlreadyExists("job", uuid)
+
+
 def _check_nameable(resource: Resource, owner: str, state: State) -> None:
     """Check that a job may name the resource: what exists can be its source, not its result."""
     if resource.kind == "drives":
@@ -65,7 +87,7 @@ def _check_nameable(resource: Resource, owner: str, state: State) -> None:
     else:
         own_server(state, resource.uuid, owner)
     if resource.role == "destination":
-        raise errors.AlreadyExists(resource.kind.removesuffix("s"), resource.uuid)
+        raise AlreadyExists(resource.kind.removesuffix("s"), resource.uuid)
 
 
 def begin_job(
@@ -83,9 +105,9 @@ def begin_job(
     if parent is not None:
         above = _running_job(state, parent, owner)
         if above.attempt:
-            raise errors.JobHasWorker(parent)
-        if _depth(state, above) == DEPTH_LIMIT:
-            raise errors.TooDeep(parent, DEPTH_LIMIT)
+            raise JobHasWorker(parent)
+        if depth(state, above) == DEPTH_LIMIT:
+            raise TooDeep(parent, DEPTH_LIMIT)
         root, ordinal = above.root, len(above.children)
     created = JobCreated(operation, owner, resources, root, parent, ordinal, bytes_total)
     yield Fact(job_stream(uuid), created)
@@ -93,7 +115,7 @@ def begin_job(
         yield Fact(job_stream(parent), ChildAttached(uuid))
 
 
-def _depth(state: State, job: Job) -> int:
+def depth(state: State, job: Job) -> int:
     """Return how many levels the tree has from its root down to this job."""
     depth = 1
     above: Job | None = job
@@ -109,9 +131,9 @@ def start_attempt(
     """Begin the attempt after the last; two workers cannot begin the same one."""
     job = _running_job(state, command.job)
     if job.children:
-        raise errors.JobHasChildren(command.job)
+        raise JobHasChildren(command.job)
     if command.attempt != job.attempt + 1:
-        raise errors.StaleAttempt(command.job, command.attempt, job.attempt)
+        raise StaleAttempt(command.job, command.attempt, job.attempt)
     yield Fact(
         job_stream(job.uuid),
         JobAttemptStarted(command.attempt, command.worker, command.fingerprint),
@@ -131,7 +153,7 @@ def update_progress(
     """Record progress, which never goes down."""
     job = _reporting_job(state, command.job, command.attempt)
     if not job.progress <= command.progress <= 100:  # noqa: PLR2004 - per cent
-        raise errors.ProgressWentBack(command.job, job.progress, command.progress)
+        raise ProgressWentBack(command.job, job.progress, command.progress)
     report = ProgressUpdated(
         command.attempt,
         command.progress,
@@ -226,24 +248,26 @@ def _tell_parent(state: State, environment: Environment, job: Job, how: Ending) 
     yield Fact(job_stream(job.parent), ChildEnded(job.uuid, how))
     parent = state.job(job.parent)
     assert parent is not None, f"there is no parent {job.parent}"
-    if any(child.ended is None for child in parent.children):
-        return
-    failed = [child.uuid for child in parent.children if child.ended == "failed"]
-    if failed:
-        yield from _end_in_failure(state, environment, parent, f"sub-job {failed[0]} failed")
-    elif any(child.ended == "cancelled" for child in parent.children):
-        yield from _end_in_cancellation(state, environment, parent)
-    else:
-        yield from end_in_success(state, environment, parent)
+    match parent.children.outcome:
+        case None:
+            return
+        case "failed":
+            failed = next(child for child in parent.children if child.ended == "failed")
+            error = f"sub-job {failed.uuid} failed"
+            yield from _end_in_failure(state, environment, parent, error)
+        case "cancelled":
+            yield from _end_in_cancellation(state, environment, parent)
+        case "success":
+            yield from end_in_success(state, environment, parent)
 
 
 def _running_job(state: State, uuid: str, owner: str | None = None) -> Job:
-    """Return the running job; where an owner is given, it must be theirs."""
+    """Return the running job of ours; where an owner is given, it must be theirs."""
     job = state.job(uuid)
-    if job is None or owner not in (None, job.owner):
-        raise errors.JobNotFound(uuid)
+    if job is None or owner not in (None, job.owner) or job.produced is not None:
+        raise JobNotFound(uuid)
     if job.state != "started":
-        raise errors.JobOver(uuid, job.state)
+        raise JobOver(uuid, job.state)
     return job
 
 
@@ -251,7 +275,7 @@ def _reporting_job(state: State, uuid: str, attempt: int) -> Job:
     """Return the running job that this attempt may report on."""
     job = _running_job(state, uuid)
     if job.children:
-        raise errors.JobHasChildren(uuid)
+        raise JobHasChildren(uuid)
     if attempt != job.attempt or attempt == 0:
-        raise errors.StaleAttempt(uuid, attempt, job.attempt)
+        raise StaleAttempt(uuid, attempt, job.attempt)
     return job

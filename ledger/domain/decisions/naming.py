@@ -12,7 +12,7 @@ import re
 from datetime import UTC, datetime
 from typing import assert_never
 
-from ledger.domain.events import CloneNaming
+from ledger.domain.events.profiles import CloneNaming
 
 NAME_LENGTH = 255
 """Characters of a name."""

@@ -4,7 +4,9 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import State
-from ledger.domain.errors import DriveNotFound, KeypairNotFound, ServerNotFound
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.errors.keypairs import KeypairNotFound
+from ledger.domain.errors.servers import ServerNotFound
 
 
 def own_drive(state: State, uuid: str, owner: str) -> Drive:

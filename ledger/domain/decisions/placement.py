@@ -11,7 +11,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import PoolSpace, State
 from ledger.domain.decisions.room import with_room
-from ledger.domain.errors import (
+from ledger.domain.errors.pools import (
     NoPools,
     PoolElsewhere,
     PoolsFull,

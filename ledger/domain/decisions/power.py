@@ -6,7 +6,6 @@ that is shut down has no guest to ask, and stops at once.
 
 from collections.abc import Iterator
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower
@@ -14,7 +13,9 @@ from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.addresses import keep_addresses, start_addresses
 from ledger.domain.decisions.ownership import own_server
 from ledger.domain.decisions.placement import Crowded, hosts_to_avoid, place_server
-from ledger.domain.events import ServerPowerChanged, server_stream
+from ledger.domain.errors.quotas import QuotaExceeded
+from ledger.domain.errors.servers import AddressInUse, NoAddressLeft, ServerRunning, ServerStopped
+from ledger.domain.events.servers import ServerPowerChanged, server_stream
 
 
 def change_power(command: ChangePower, state: State, environment: Environment) -> Iterator[Change]:
@@ -22,7 +23,7 @@ def change_power(command: ChangePower, state: State, environment: Environment) -
 
     Raise `ServerNotFound`, `ServerRunning`, `ServerStopped`, and for a start `DriveBusy` if a drive
     that the server mounts has no complete image or is being resized, `AddressInUse` if another
-    running server has a static address of it, `NoAddressLeft`.
+    running server has a static address of it, `NoAddressLeft`, and `QuotaExceeded`.
     """
     server = own_server(state, command.server, command.owner)
     yield Fact(server_stream(server.uuid), _switch(command, server, state, environment))
@@ -33,13 +34,13 @@ def _switch(
 ) -> ServerPowerChanged:
     if command.action == "start":
         if server.power == "running":
-            raise errors.ServerRunning(server.uuid)
+            raise ServerRunning(server.uuid)
         for drive in _drives(state, server):
             drive.check_complete()
         avoid = hosts_to_avoid(state, command.avoid, command.owner)
         return _start(server, state, environment, avoid)
     if server.power == "stopped":
-        raise errors.ServerStopped(server.uuid)
+        raise ServerStopped(server.uuid)
     if command.action == "restart":
         addresses = keep_addresses(server, state, environment)
         return ServerPowerChanged("restart", "running", server.host, addresses)
@@ -50,7 +51,7 @@ def start_automatically(uuid: str, state: State, environment: Environment) -> It
     """Start a server that is complete now, if its owner wants that and it can run.
 
     It stays stopped if a drive that was attached meanwhile has no complete image, or if there is no
-    address for it. A resize does not matter: it is over in a moment.
+    address that it may have. A resize does not matter: it is over in a moment.
     """
     server = state.server(uuid)
     if server is None or not server.definition.auto_start or server.power == "running":
@@ -59,7 +60,7 @@ def start_automatically(uuid: str, state: State, environment: Environment) -> It
         return
     try:
         started = _start(server, state, environment)
-    except (errors.AddressInUse, errors.NoAddressLeft):
+    except (AddressInUse, NoAddressLeft, QuotaExceeded):
         return
     yield Fact(server_stream(uuid), started)
 

@@ -30,7 +30,19 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import PoolSpace, State
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import PoolsFull, StoreFull
+from ledger.domain.errors.pools import PoolsFull
+from ledger.domain.errors.store import StoreFull
+from ledger.domain.producers.commands import (
+    EndJob,
+    FailAttempt,
+    ForceEnd,
+    GiveUpJob,
+    LoseProducer,
+    RequestCancel,
+    ReturnAttempt,
+    SealJob,
+    SeeCancel,
+)
 
 _ALWAYS = (
     DeleteDrives,
@@ -42,6 +54,15 @@ _ALWAYS = (
     LoseAttempt,
     SucceedJob,
     FailJob,
+    ReturnAttempt,
+    LoseProducer,
+    FailAttempt,
+    EndJob,
+    RequestCancel,
+    SeeCancel,
+    ForceEnd,
+    SealJob,
+    GiveUpJob,
     MarkDriveReady,
     FailImage,
     CompleteResize,

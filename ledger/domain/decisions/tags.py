@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from ledger.domain import errors
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.commands import CreateTags, DeleteTag, EditTag
 from ledger.domain.context import Change, Environment, Fact, State
-from ledger.domain.events import (
-    ResourceKind,
+from ledger.domain.errors.quotas import QuotaExceeded
+from ledger.domain.errors.tags import ResourceNotFound, TagNotFound, UnknownTag
+from ledger.domain.events.tags import (
     ResourceTagged,
     ResourceUntagged,
     TagChanged,
@@ -15,6 +15,8 @@ from ledger.domain.events import (
     TagDeleted,
     tag_stream,
 )
+from ledger.domain.events.values import ResourceKind
+from ledger.domain.quotas import Quotas
 
 
 def create_tags(command: CreateTags, state: State, environment: Environment) -> Iterator[Change]:
@@ -34,9 +36,8 @@ def edit_tag(command: EditTag, state: State, environment: Environment) -> Iterat
         yield Fact(tag_stream(tag.uuid), TagChanged(name, meta))
     if command.resources is None:
         return
-    for uuid in tag.resources:
-        if uuid not in command.resources:
-            yield Fact(tag_stream(tag.uuid), ResourceUntagged(uuid))
+    for uuid in sorted(set(tag.resources).difference(command.resources)):
+        yield Fact(tag_stream(tag.uuid), ResourceUntagged(uuid))
     for uuid in dict.fromkeys(command.resources):
         if uuid not in tag.resources:
             yield _tag_resource(state, tag.uuid, uuid, command.owner)
@@ -55,19 +56,31 @@ def set_tags(
     if tags is None:
         return
     current = state.relations(uuid).tags
+    for tag in sorted(current.difference(tags)):  # first, to make room for others
+        yield Fact(tag_stream(tag), ResourceUntagged(uuid))
     for tag in dict.fromkeys(tags):
         if _own_tag(state, tag, owner) is None:
-            raise errors.UnknownTag(tag)
+            raise UnknownTag(tag)
         if tag not in current:
             yield Fact(tag_stream(tag), ResourceTagged(kind, uuid))
-    for tag in sorted(current.difference(tags)):
-        yield Fact(tag_stream(tag), ResourceUntagged(uuid))
+
+
+def check_tagging(fact: Fact, state: State, quotas: Quotas) -> None:
+    """Raise `QuotaExceeded` if the fact has put a tag on too many things, or too many on one."""
+    if not isinstance(fact.event, ResourceTagged):
+        return
+    uuid = fact.event.uuid
+    if 0 < quotas.tags_per_thing < len(state.relations(uuid).tags):
+        raise QuotaExceeded("tags-per-thing", quotas.tags_per_thing)
+    tag = state.tag(fact.stream.partition("-")[2])
+    if tag is not None and 0 < quotas.things_per_tag < len(tag.resources):
+        raise QuotaExceeded("things-per-tag", quotas.things_per_tag)
 
 
 def _tag_to_change(state: State, uuid: str, owner: str) -> Tag:
     tag = _own_tag(state, uuid, owner)
     if tag is None:
-        raise errors.TagNotFound(uuid)
+        raise TagNotFound(uuid)
     return tag
 
 
@@ -84,4 +97,4 @@ def _tag_resource(state: State, tag: str, uuid: str, owner: str) -> Fact:
     server = state.server(uuid)
     if server is not None and server.owner == owner:
         return Fact(tag_stream(tag), ResourceTagged("servers", uuid))
-    raise errors.ResourceNotFound(uuid)
+    raise ResourceNotFound(uuid)

@@ -9,7 +9,7 @@ from psycopg import errors as pg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
-from ledger.domain.errors import StoreUnfit, StoreUnreachable
+from ledger.domain.errors.store import StoreUnfit, StoreUnreachable
 from ledger.store.errors import store_errors
 from ledger.store.postgres.address import BadAddress, conninfo
 from ledger.store.postgres.cursor import PgConnection, PgCursor

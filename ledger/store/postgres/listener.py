@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import psycopg
 
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.patience import OutageLog
 from ledger.store.postgres.cursor import PgConnection
 

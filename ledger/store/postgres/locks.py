@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 from psycopg import errors as pg
 
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.store.postgres.cursor import PgConnection
 
 HAVING = 0x6A6F62

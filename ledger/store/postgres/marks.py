@@ -10,7 +10,7 @@ out again, to another one.
 
 import secrets
 
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.server_clock import STORE_TIME
 

@@ -7,7 +7,7 @@ from typing import LiteralString, TypeVar
 
 import psycopg
 
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.stamps import moment_of
 from ledger.store.errors import store_errors
 from ledger.store.lease import Lease

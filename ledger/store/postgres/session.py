@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import psycopg
 
-from ledger.domain.errors import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
+from ledger.domain.errors.store import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
 from ledger.store.errors import LOST, store_errors
 from ledger.store.patience import ANSWER_S, OutageLog
 from ledger.store.postgres import locks as pg_locks

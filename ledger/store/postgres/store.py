@@ -1,7 +1,7 @@
 """The ledger in a PostgreSQL database, by psycopg.
 
 - A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, the tasks that
-  follow, then the events, then `COMMIT`. Nothing waits for a round trip while locks are held.
+  follow, the events, spent ids, then `COMMIT`. Nothing waits for a round trip while locks are held.
 - Any number of processes may use the ledger. Before each batch, `news` reads what others have
   appended; `paused` takes the lock that every batch shares, so that nothing is appended.
 - Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
@@ -23,7 +23,7 @@ from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
 from ledger.codec import leaf_of
-from ledger.domain.errors import PauseLost, StoreBusy, StoreFailed, StoreFull
+from ledger.domain.errors.store import PauseLost, StoreBusy, StoreFailed, StoreFull
 from ledger.domain.stamps import microseconds
 from ledger.store.errors import LOST, store_errors
 from ledger.store.postgres import locks as pg_locks
@@ -37,6 +37,7 @@ from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.tables import MOVING, create_tables, require_home
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, StampsRefused
 from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables import spent_ids
 from ledger.store.tables.secrets import write_secret
 from ledger.store.whole_streams import beginnings
 
@@ -221,6 +222,7 @@ class PostgresStore:
                 self._projection.write(cursor, batch.puts, batch.drops)
                 tasks.defer(connection, batch.tasks)
                 last = _insert_events(connection, batch, self._clock.parameter())
+                _spend(connection, batch)
                 connection.execute("COMMIT")
         except _CONFLICTS as error:
             connection.rollback()  # this also makes psycopg forget what it had prepared
@@ -282,6 +284,18 @@ def _insert_events(
             "clock": clock,
         },
     )
+
+
+def _spend(connection: psycopg.Connection[TupleRow], batch: Batch) -> None:
+    """Spend the ids of what is discarded, and fail if what must not be was discarded before.
+
+    By now this transaction has the row that all events wait for: this statement sees every discard
+    before it, and none can come beside it.
+    """
+    if batch.unspent:
+        connection.execute(spent_ids.NONE_IS_SPENT, (list(batch.unspent),))
+    if batch.spent:
+        connection.execute(spent_ids.ADD_ALL, (list(batch.spent),))
 
 
 def _raise_guards(connection: psycopg.Connection[TupleRow], guards: Sequence[Guard]) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ledger.domain.errors import StoreUnfit
+from ledger.domain.errors.store import StoreUnfit
 from ledger.store.postgres.server_clock import server_time
 from ledger.store.schema import SCHEMA_VERSION, TABLES, missing_views, statements
 from ledger.store.seam import Cursor

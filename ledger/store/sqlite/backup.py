@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from ledger.domain.errors import BackupHeldUp, StoreFailed
+from ledger.domain.errors.store import BackupHeldUp, StoreFailed
 from ledger.images.files import opened
 from ledger.store.sqlite.connections import open_connection
 from ledger.store.sqlite.wal import giving_way

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ledger.domain.errors import StoreFailed, StoreUnfit, StoreUnreachable
+from ledger.domain.errors.store import StoreFailed, StoreUnfit, StoreUnreachable
 from ledger.images.files import is_read_only
 from ledger.store.errors import store_errors
 from ledger.store.readers import Reader

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-from ledger.domain.errors import ReadCut
+from ledger.domain.errors.store import ReadCut
 
 INTERRUPT_S = 0.005
 LOOK_S = 0.1

@@ -37,7 +37,7 @@ from eventsourcing.sqlite import (
 
 from ledger.codec import leaf_of
 from ledger.domain.disk_space import DiskSpace, DiskState, longest_wal
-from ledger.domain.errors import (
+from ledger.domain.errors.store import (
     CommitFailed,
     StoreBusy,
     StoreFull,
@@ -47,7 +47,7 @@ from ledger.domain.errors import (
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.stamps import microseconds, moment_of
 from ledger.store.errors import is_full, store_errors
-from ledger.store.parameters import among
+from ledger.store.parameters import VALUES_MAX, among, sliced
 from ledger.store.schema import SCHEMA_VERSION, TABLES, missing_views, statements
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection
 from ledger.store.sqlite.connections import (
@@ -61,6 +61,7 @@ from ledger.store.sqlite.disk import Disk
 from ledger.store.sqlite.long_reads import LongReads
 from ledger.store.sqlite.wal import Wal
 from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables import spent_ids
 from ledger.store.tables.secrets import write_secret
 from ledger.store.upgrade import upgrade
 from ledger.store.whole_streams import beginnings
@@ -297,6 +298,8 @@ class SqliteStore:
                 c.execute("UPDATE leaf_count SET latest = max(latest, ?)", (newest,))
             _raise_guards(c, batch.guards)
             cursor = _cursor_of(c)
+            _require_unspent(cursor, batch.unspent)
+            spent_ids.add(cursor, batch.spent)
             _record_claims(cursor, batch.claims)
             for secret in batch.secrets:
                 write_secret(cursor, secret)
@@ -380,6 +383,12 @@ def _raise_guards(c: SQLiteCursor, guards: Sequence[Guard]) -> None:
     )
     if c.sqlite_cursor.rowcount != len(guards):
         raise Conflict("a decision rests on something that has changed")
+
+
+def _require_unspent(cursor: sqlite3.Cursor, jobs: Sequence[str]) -> None:
+    for some in sliced(jobs, VALUES_MAX):
+        if not spent_ids.none_is_spent(cursor, some):
+            raise Conflict("a job has been discarded")
 
 
 def _record_claims(cursor: sqlite3.Cursor, new: Sequence[RecordedClaim]) -> None:

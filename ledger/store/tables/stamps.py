@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from ledger.codec import recorded_at
-from ledger.domain.errors import UnknownEvent
+from ledger.domain.errors.store import UnknownEvent
 from ledger.domain.stamps import Dating, Fault, StampedEvents, microseconds, moment_of
 from ledger.store.log import streamed
 from ledger.store.seam import Cursor

@@ -5,12 +5,15 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from ledger.codec import decode, name_of
+from ledger.codec import decode, name_of, topics_of
+from ledger.domain.aggregates.job import ENDINGS
 from ledger.domain.events import Event, Recorded
 from ledger.store.log import SELECT_EVENTS
 from ledger.store.parameters import among
 from ledger.store.seam import Cursor, LoggedEvent
 from ledger.store.whole_streams import whole
+
+_ENDING_TOPICS = ", ".join(f"'{topic}'" for topic in topics_of(ENDINGS))
 
 Stored = tuple[str, bytes]
 """An event's topic and state."""
@@ -80,6 +83,18 @@ def last_version(cursor: Cursor, stream: str) -> int:
         (stream,),
     )
     return int(cursor.fetchone()[0])
+
+
+def end_position(stream: str) -> str:
+    """Return the SQL of the position of the event that ended a job; NULL if there is none.
+
+    `stream` is the SQL of the name of its stream. Few events follow an end, so few are looked at.
+    """
+    return (
+        "(SELECT position FROM stored_events"  # noqa: S608 - constants
+        f" WHERE originator_id = {stream} AND topic IN ({_ENDING_TOPICS})"
+        " ORDER BY originator_version DESC LIMIT 1)"
+    )
 
 
 def position_of(cursor: Cursor, stream: str, names: Collection[str]) -> int:

@@ -20,6 +20,9 @@ CREATE TABLE IF NOT EXISTS guards (
     uuid TEXT PRIMARY KEY,
     version INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- Spent ids: the jobs that were discarded, and the archives whose jobs are all among them.
+CREATE TABLE IF NOT EXISTS spent_ids (uuid TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spent_archives (archive TEXT PRIMARY KEY) WITHOUT ROWID;
 -- Plain tables: what is secret or personal, never in the ledger; a rebuild leaves them alone.
 CREATE TABLE IF NOT EXISTS server_secrets (
     server TEXT PRIMARY KEY,

@@ -7,7 +7,9 @@ from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
 from ledger.domain.decisions.room import begins_something
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import AlreadyClaimed, LedgerBytesSpent, Refusal, StoreFailed, StoreFull
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.quotas import LedgerBytesSpent
+from ledger.domain.errors.store import AlreadyClaimed, StoreFailed, StoreFull
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.store.patience import read_patiently

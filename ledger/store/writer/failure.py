@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from ledger.domain.disk_space import DiskState
-from ledger.domain.errors import (
+from ledger.domain.errors.pools import NotMeasured
+from ledger.domain.errors.store import (
     ConcurrentChange,
     NoStoreTime,
-    NotMeasured,
     StoreFailed,
     StoreFull,
     StoreUnreachable,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ledger.domain.commands import Command
 from ledger.domain.context import Environment, ImageData
-from ledger.domain.errors import PauseLost, StoreFailed, StoreFull, StoreUnreachable
+from ledger.domain.errors.store import PauseLost, StoreFailed, StoreFull, StoreUnreachable
 from ledger.store.metrics import Meter
 from ledger.store.seam import Cursor, Listener, Projection, Store
 from ledger.store.unit_of_work import NOTHING_MEASURED

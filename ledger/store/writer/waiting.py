@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from ledger.domain.commands import Command
 from ledger.domain.context import ImageData
-from ledger.domain.errors import CommitPending, Expected, StoreUnreachable
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import CommitPending, StoreUnreachable
 from ledger.domain.idempotency import Claim
 from ledger.store.patience import ANSWER_S
 from ledger.store.seam import Cursor

@@ -1,7 +1,7 @@
 """The archives that belong to a ledger as of one moment."""
 
 from ledger.archives import ArchiveMissing, Shelf
-from ledger.domain.events import compaction_stream
+from ledger.domain.events.housekeeping import compaction_stream
 from ledger.store.compaction import is_stored
 from ledger.store.seam import Log
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger.archives import Shelf
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.merkle.signed_note import (
     NOTE_BYTES,
     BadCheckpoint,

@@ -5,28 +5,17 @@ from functools import partial
 
 from ledger.application import Ledger
 from ledger.archives import ArchivedJob, ArchivedTree
-from ledger.codec import decode
+from ledger.codec import decode, recorded_at
 from ledger.domain.aggregates.housekeeping import Sweep
-from ledger.domain.errors import UnknownEvent
-from ledger.domain.events import (
-    DiscardedTree,
-    Ending,
-    JobCancelled,
+from ledger.domain.aggregates.job import ENDINGS
+from ledger.domain.errors.store import UnknownEvent
+from ledger.domain.events.housekeeping import DiscardedTree, JobsDiscarded, sweep_stream
+from ledger.domain.events.jobs import (
     JobCreated,
-    JobFailed,
-    JobsDiscarded,
-    JobSucceeded,
     job_stream,
-    sweep_stream,
 )
-from ledger.store.compaction import ends_of
+from ledger.store.compaction import life_of
 from ledger.store.seam import Cursor
-
-_ENDINGS: dict[type, Ending] = {
-    JobSucceeded: "success",
-    JobFailed: "failed",
-    JobCancelled: "cancelled",
-}
 
 
 def archived_trees(ledger: Ledger, sweep: Sweep) -> Iterator[ArchivedTree]:
@@ -53,20 +42,20 @@ def _jobs(cursor: Cursor, tree: DiscardedTree) -> tuple[ArchivedJob, ...] | None
 
 
 def _job(cursor: Cursor, uuid: str) -> ArchivedJob:
-    """Return the entry of a job that has ended; its first and last event say all that is needed."""
-    ends = ends_of(cursor, job_stream(uuid))
-    if ends is None:
-        raise UnknownEvent(f"job {uuid} is not there")
-    first, last = ends
-    created, ended = decode(first.topic, first.state), decode(last.topic, last.state)
-    if not isinstance(created.event, JobCreated) or type(ended.event) not in _ENDINGS:
-        raise UnknownEvent(f"job {uuid} goes from {first.topic} to {last.topic}")
+    """Return the entry of a job that has ended; three of its events say all that is needed."""
+    life = life_of(cursor, job_stream(uuid))
+    if life is None:
+        raise UnknownEvent(f"job {uuid} is not there, or has not ended")
+    created, ended = (decode(event.topic, event.state) for event in (life.first, life.end))
+    if not isinstance(created.event, JobCreated):
+        raise UnknownEvent(f"job {uuid} begins with {life.first.topic}")
     return ArchivedJob(
         uuid,
-        first.position,
-        last.position,
+        life.first.position,
+        life.last.position,
         created.recorded_at,
-        ended.recorded_at,
+        recorded_at(life.last.state),
         created.event.parent,
-        _ENDINGS[type(ended.event)],
+        ENDINGS[type(ended.event)],
+        ended.recorded_at,
     )

@@ -20,7 +20,7 @@ from ledger.application import Ledger
 from ledger.archives import ArchiveNotWritten, Shelf, write_archive
 from ledger.domain.aggregates.housekeeping import Sweep
 from ledger.domain.commands import RecordArchive, RecordCompaction
-from ledger.domain.events import ArchiveWritten
+from ledger.domain.events.housekeeping import ArchiveWritten
 from ledger.images.files import make_directory
 from ledger.proofs.tile_builder import TilingStopped, tile
 from ledger.store.compaction import (
@@ -32,7 +32,7 @@ from ledger.store.compaction import (
 )
 from ledger.store.parameters import sliced
 from ledger.store.seam import Cursor, Log, LoggedEvent
-from ledger.store.tables import guards
+from ledger.store.tables import guards, spent_ids
 from ledger.store.tables.tiles import gone_count
 from ledger.store.writer import Caller
 from projections.maintenance.retention.archive_index import archived_trees
@@ -116,6 +116,7 @@ class _Compaction:
         written, size = self._write(uuid, waiting)
         self._ledger.maintenance.check()  # another holder would remove what is unrecorded
         self._ledger.execute_blocking(RecordArchive(uuid, written), self._by)
+        self._ledger.exclusive(partial(spent_ids.add_archive, archive=uuid)).result()
         self._delete(uuid, written)
         return Compacted(written.archive, written.events, size)
 

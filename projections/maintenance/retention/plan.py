@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from ledger.archives import Shelf
 from ledger.codec import decode
 from ledger.domain.aggregates.housekeeping import Compaction, Sweep
-from ledger.domain.events import (
+from ledger.domain.events.housekeeping import (
     DiscardedTree,
     JobsDiscarded,
     compaction_stream,
-    job_stream,
     parking_stream,
     sweep_stream,
 )
+from ledger.domain.events.jobs import job_stream
 from ledger.domain.retention_policy import Departed, Plan, cutoff_at, plan
 from ledger.store.seam import Cursor, Log
 from ledger.store.tables.tiles import position_at

@@ -6,14 +6,15 @@ is parked and stays, while the others are discarded; once it is released with `s
 discarded unread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ledger.application import Ledger
 from ledger.domain.commands import DiscardJobs, ParkStream
-from ledger.domain.errors import Expected, UnreadableStream
-from ledger.domain.events import DiscardedTree
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import UnreadableStream
+from ledger.domain.events.housekeeping import DiscardedTree
 from ledger.domain.retention_policy import Plan
 from ledger.store.parameters import sliced
 from ledger.store.seam import Log, RowKey
@@ -24,8 +25,9 @@ from projections.views.retention import rows_that_show
 
 READER = "sweep"
 TREES_AT_ONCE = 20
+JOBS_AT_ONCE = 50
 STREAMS_AT_ONCE = 100
-"""Few enough that other commands hardly wait."""
+"""Few enough that other commands hardly wait. A tree goes as a whole, however many jobs it has."""
 
 SYSTEM = Caller("system", "")
 
@@ -72,6 +74,18 @@ def sweep(
     return _Sweep(ledger, plan, new_id(), by, stopping).run()
 
 
+def _few_at_once(trees: Sequence[DiscardedTree]) -> Iterator[Sequence[DiscardedTree]]:
+    some: list[DiscardedTree] = []
+    for tree in trees:
+        jobs = sum(len(one.jobs) for one in some)
+        if len(some) == TREES_AT_ONCE or (some and jobs + len(tree.jobs) > JOBS_AT_ONCE):
+            yield some
+            some = []
+        some.append(tree)
+    if some:
+        yield some
+
+
 class _Sweep:
     def __init__(
         self, ledger: Ledger, plan: Plan, uuid: str, by: Caller, stopping: Callable[[], bool]
@@ -86,7 +100,7 @@ class _Sweep:
         self._skipped = {parking.stream for parking in released}
 
     def run(self) -> Swept:
-        for trees in sliced(self._plan.trees, TREES_AT_ONCE):
+        for trees in _few_at_once(self._plan.trees):
             self._discard(trees, ())
         for streams in sliced(self._streams(), STREAMS_AT_ONCE):
             self._discard((), streams)

@@ -23,7 +23,8 @@ from ledger.domain.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.domain.events import DriveDefinition, IpConf, Mount, Nic, ServerDefinition
+from ledger.domain.events.drives import DriveDefinition
+from ledger.domain.events.servers import IpConf, Mount, Nic, ServerDefinition
 from ledger.images.pools import Pool
 from ledger.store.writer import Caller
 from scripts.benchmarks.support.processes import BenchmarkBroken, Served

@@ -9,18 +9,14 @@ from pathlib import Path
 from api.service.ids import new_id
 from ledger.codec import encode
 from ledger.domain.aggregates import Aggregate, evolve
-from ledger.domain.events import (
-    DriveCreated,
-    DriveDefinition,
-    DriveReady,
-    Event,
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveCreated, DriveDefinition, DriveReady, drive_stream
+from ledger.domain.events.jobs import (
     JobAttemptStarted,
     JobCreated,
     JobSucceeded,
     ProgressUpdated,
-    Recorded,
     Resource,
-    drive_stream,
     job_stream,
 )
 from ledger.store.seam import Batch, Row, RowKey, Store

@@ -12,7 +12,7 @@ import orjson
 from api.data.location import Database, PostgresDatabase, SqliteDatabase
 from api.service.environment import ServiceEnvironment
 from ledger.application import Ledger
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.log import streamed
 from projections.audit.replay import replay
 from projections.maintenance.rebuild import rebuild

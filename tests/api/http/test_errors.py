@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from api.http.errors import Forbidden, RequestRefused, RequestStatus, answer_to
-from ledger.domain.errors import Expected, QuotaExceeded
+from ledger.domain.errors import Expected
+from ledger.domain.errors.quotas import QuotaExceeded
 from tests.api.expected import error_of, expected_kinds
 
 KINDS = expected_kinds()

@@ -11,7 +11,7 @@ import pytest
 from api.metrics.collector import of_service
 from api.metrics.request_counts import RequestCounts
 from api.service import single_flight
-from ledger.domain.errors import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable
 from tests.api.calling import Api
 from tests.support.wait import PATIENCE_S
 

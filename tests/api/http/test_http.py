@@ -16,7 +16,11 @@ from api.accounts.service import TooManyAttempts
 from api.http.errors import answer_to
 from api.http.wire.bodies import BODY_BYTES
 from api.service.limits import Limits
-from ledger.domain import errors
+from ledger.domain.errors import Invalid, NotFound, Refusal, WrongState
+from ledger.domain.errors.pools import NoPools, PoolsFull
+from ledger.domain.errors.quotas import LedgerBytesSpent, QuotaExceeded, TooManyUploads
+from ledger.domain.errors.store import ConcurrentChange, ReadCut, StoreFailed, StoreFull
+from ledger.domain.errors.uploads import ChunkPresent
 from ledger.images.errors import PoolFull
 from ledger.store.seam import Batch, StampsRefused
 from projections.views.snapshot import Snapshot
@@ -386,7 +390,7 @@ async def test_unexpected_errors_are_not_shown(
     def fail(*_: object) -> NoReturn:
         raise ValueError("secret detail")
 
-    monkeypatch.setattr("api.resources.jobs.handlers.job_json", fail)
+    monkeypatch.setattr("api.resources.jobs.handlers.represent_job", fail)
     job = await api.job()
     answer = await api.get(f"/jobs/{job}/")
     assert answer.error == (500, "backend", None)
@@ -406,7 +410,7 @@ async def test_a_list_that_breaks_off_does_not_look_complete(
 
     def broken(self: Snapshot, *given: Any, **named: Any) -> Any:
         yield from whole(self, *given, **named)
-        raise errors.StoreFailed("the disk is gone")
+        raise StoreFailed("the disk is gone")
 
     monkeypatch.setattr(Snapshot, "batches", broken)
     await api.job()
@@ -419,20 +423,20 @@ def leaves(kind: type[Exception]) -> list[type[Exception]]:
     return [leaf for each in below for leaf in leaves(each)] if below else [kind]
 
 
-@pytest.mark.parametrize("refusal", leaves(errors.Refusal))
-def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
+@pytest.mark.parametrize("refusal", leaves(Refusal))
+def test_every_refusal_has_a_status(refusal: type[Refusal]):
     """Whatever the ledger refuses has a status of its own, never a 500."""
     kinds = {
-        errors.NotFound: (404, "notexist"),
-        errors.WrongState: (403, "permission"),
-        errors.Invalid: (400, "validation"),
-        errors.ChunkPresent: (416, "validation"),
-        errors.ConcurrentChange: (503, "concurrency"),
-        errors.PoolsFull: (507, "backend"),
-        errors.NoPools: (503, "backend"),
-        errors.QuotaExceeded: (403, "quota"),
-        errors.TooManyUploads: (429, "quota"),
-        errors.LedgerBytesSpent: (507, "quota"),
+        NotFound: (404, "notexist"),
+        WrongState: (403, "permission"),
+        Invalid: (400, "validation"),
+        ChunkPresent: (416, "validation"),
+        ConcurrentChange: (503, "concurrency"),
+        PoolsFull: (507, "backend"),
+        NoPools: (503, "backend"),
+        QuotaExceeded: (403, "quota"),
+        TooManyUploads: (429, "quota"),
+        LedgerBytesSpent: (507, "quota"),
     }
     error = refusal.__new__(refusal, "why")
     Exception.__init__(error, "why")
@@ -445,10 +449,10 @@ def test_every_refusal_has_a_status(refusal: type[errors.Refusal]):
 @pytest.mark.parametrize(
     ("error", "status", "error_type"),
     [
-        (errors.StoreFailed("disk /secret/path"), 503, "backend"),
-        (errors.ReadCut(), 503, "backend"),
+        (StoreFailed("disk /secret/path"), 503, "backend"),
+        (ReadCut(), 503, "backend"),
         (PoolFull("/secret/path"), 507, "backend"),
-        (errors.StoreFull(), 507, "backend"),
+        (StoreFull(), 507, "backend"),
         (web.HTTPExpectationFailed(), 417, "validation"),
     ],
 )

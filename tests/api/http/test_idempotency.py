@@ -20,7 +20,7 @@ from api.http.keyed_request import derived_ids
 from api.service.ids import new_id
 from api.service.limits import Limits
 from api.service.settings import Settings
-from ledger.domain.errors import QuotaExceeded
+from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.store.seam import Cursor
 from tests.api.calling import (
     ALICE,

@@ -8,7 +8,7 @@ import pytest
 
 from api.http import outcome
 from ledger.domain.commands import Command, DeleteDrives
-from ledger.domain.errors import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
+from ledger.domain.errors.store import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
 from ledger.store.seam import Batch
 from ledger.store.writer import Caller, Writer
 from ledger.workers.image_keeper import ImageKeeper

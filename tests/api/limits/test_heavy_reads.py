@@ -19,7 +19,7 @@ from api.service.admission import TooMuch
 from api.service.answer_bytes import PART_BYTES
 from api.service.service import Service
 from ledger.domain.commands import CreateDrives, NewDrive
-from ledger.domain.events import DriveDefinition
+from ledger.domain.events.drives import DriveDefinition
 from ledger.store.writer import Caller
 from projections.views import views
 from tests.api.calling import ALICE, AUDITOR, BOB, SIZE, Account, Answer, Api

@@ -145,6 +145,9 @@ QUOTAS = unhurried(
     servers_per_account=1,
     tags_per_account=1,
     keypairs_per_account=1,
+    addresses_per_account=1,
+    things_per_tag=1,
+    tags_per_thing=1,
     jobs_running_per_account=1,
 )
 
@@ -164,7 +167,24 @@ async def test_quotas(api: Api) -> None:
         assert again.error == (403, "quota", None)
         assert "delete some" in again.json[0]["error_message"]
         assert (await api.post(path, body, by=BOB)).status == 201
-    assert refused_counts(api) == {"drives": 1, "servers": 1, "tags": 1, "keypairs": 1}
+    drive, server, tag = [(await api.get(path)).json["objects"][0]["uuid"] for path in bodies][:3]
+    assert (await api.put(f"/tags/{tag}/", {"name": "oak", "resources": [drive]})).status == 200
+    refused = await api.put(f"/servers/{server}/", {**SERVER, "tags": [tag]})
+    assert refused.error == (403, "quota", None)
+    assert "remove it from some" in refused.json[0]["error_message"]
+    cards = [{"ip_v4_conf": {"conf": "dhcp"}}] * 2
+    assert (await api.put(f"/servers/{server}/", {**SERVER, "nics": cards})).status == 200
+    refused = await api.post(f"/servers/{server}/action/?do=start")
+    assert refused.error == (403, "quota", None)
+    assert "stop some" in refused.json[0]["error_message"]
+    assert refused_counts(api) == {
+        "addresses": 1,
+        "drives": 1,
+        "servers": 1,
+        "tags": 1,
+        "keypairs": 1,
+        "things-per-tag": 1,
+    }
 
 
 @pytest.mark.parametrize("limits", [unhurried(unfinished_uploads_per_account=1)])

@@ -154,7 +154,7 @@ def test_every_error_is_an_answer() -> None:
     raised = {answer_to(error).status for error in every_error()}
     raised |= {*get_args(RequestStatus), unknown_error().status}
     assert {str(status) for status in raised} - described == set()
-    error = SCHEMAS["Errors"]["items"]["properties"]["error_type"]
+    error = SCHEMAS["Error"]["properties"]["error_type"]
     assert set(error["enum"]) == set(get_args(ErrorType))
 
 

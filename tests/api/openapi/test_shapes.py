@@ -140,5 +140,22 @@ async def test_jobs_schema_fields(api: Api):
     assert schema["allowed_detail_http_methods"] == ["get"]
     assert schema["filtering"]["state"] == "exact"
     assert schema["ordering"] == ["-last_modified"]
+    flagged = {
+        flag: {name for name, field in schema["fields"].items() if field[flag]}
+        for flag in ("blank", "nullable", "readonly", "unique")
+    }
+    assert flagged == {
+        "blank": set(),
+        "nullable": {"children", "data", "operation", "resources"},
+        "readonly": {"resource_uri"},
+        "unique": {"uuid"},
+    }
+    assert {name: field["type"] for name, field in schema["fields"].items()} == {
+        **dict.fromkeys(("operation", "resource_uri", "state", "uuid"), "string"),
+        **dict.fromkeys(("created", "last_modified"), "datetime"),
+        "children": "related",
+        "data": "object",
+        "resources": "list",
+    }
     assert schema["fields"]["state"]["default"] == "started"
     assert schema["fields"]["created"]["default"].endswith("+00:00")

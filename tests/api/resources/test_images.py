@@ -15,8 +15,8 @@ from aiohttp.test_utils import TestClient
 from api.app import make_app
 from api.composition import open_service
 from api.service.settings import Settings
-from ledger.domain.errors import QuotaExceeded
-from ledger.domain.events import DriveDefinition
+from ledger.domain.errors.quotas import QuotaExceeded
+from ledger.domain.events.drives import DriveDefinition
 from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage
 from ledger.images.pools import Pool

@@ -9,11 +9,12 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import to_builtins
 from msgspec.structs import replace
 from yarl import URL
 
 from api.http.requests import SHORT_LIMIT, alternatives, filter_values
-from api.resources.jobs.representation import job_json
+from api.resources.jobs.representation import represent_job
 from ledger.domain.commands import (
     CreateJob,
     FailJob,
@@ -186,8 +187,12 @@ def parent(*children: JobTree, **said: Any) -> JobTree:
     return JobTree(leaf("parent", **said).job, [], list(children))
 
 
+def shown_as_json(tree: JobTree, now: datetime | None) -> Any:
+    return to_builtins(represent_job(tree, now))
+
+
 def figures(tree: JobTree) -> Any:
-    return job_json(tree, START + TEN)["data"]
+    return shown_as_json(tree, START + TEN)["data"]
 
 
 def test_figures_come_from_reports():
@@ -279,14 +284,14 @@ def test_a_parents_progress_is_the_mean_of_its_childrens(left: Sequence[int], ri
     below = parent(*(leaf("x", progress=value) for value in left))
     tree = parent(below, *(leaf("x", progress=value) for value in right))
     mean = sum(left) // len(left)
-    shown: Any = job_json(tree, None)
+    shown = shown_as_json(tree, None)
     assert shown["children"][0]["data"]["progress"] == mean
     assert shown["data"]["progress"] == (mean + sum(right)) // (1 + len(right))
 
 
 def test_a_parent_that_succeeded_is_at_100():
     """A parent that has succeeded shows 100 whatever its children show."""
-    shown: Any = job_json(parent(leaf("a", progress=7), state="success", progress=100), None)
+    shown = shown_as_json(parent(leaf("a", progress=7), state="success", progress=100), None)
     assert shown["data"] == {"progress": 100}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.resources.servers.representation import represent_server
-from ledger.domain.events import Address, IpConf, Nic
+from ledger.domain.events.servers import Address, IpConf, Nic
 from projections.views.read_models import ServerView
 from tests.api.calling import ALICE, SERVER, UNKNOWN, Api
 from tests.harness.cases import in_turn

@@ -41,7 +41,7 @@ async def test_a_history_is_all_events_in_order(api: Api):
     created, started, progress = history["objects"]
     assert [each["event"] for each in history["objects"]] == [
         "job-created/2",
-        "job-attempt-started/1",
+        "job-attempt-started/2",
         "progress-updated/2",
     ]
     assert [each["version"] for each in history["objects"]] == [1, 2, 3]

@@ -21,6 +21,7 @@ from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
 from api.app import make_app
 from api.composition import open_service
 from api.http.edge.same_origin import is_same_origin
+from api.http.wire.websocket_frames import close_frame
 from api.resources import websocket
 from api.resources.frames import frames
 from api.service.clocks import now
@@ -42,6 +43,7 @@ HANDSHAKE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
+CLOSE_OF_CLIENT = bytes.fromhex("88 82 00 00 00 00 03 e8")
 
 
 @pytest.fixture
@@ -357,6 +359,7 @@ async def test_a_foreign_origin(api: Api, origin: str) -> None:
     assert not api.service.feed._subscribers
     async with listening(api, headers={"Origin": f"http://{host}"}):
         assert api.service.feed._subscribers
+    await forgotten(api.service)
 
 
 @pytest.mark.parametrize(
@@ -525,34 +528,30 @@ async def test_a_client_that_is_cut_off_while_frames_wait_is_forgotten(api: Api)
 
 
 class _Deaf:
-    """The connection of a client that reads nothing."""
+    """The connection of a client that reads nothing; what is written to it all the same."""
 
     takes_more = False
-
-    def cut(self) -> None:
-        pass
-
-
-def _socket() -> tuple[websocket.Socket, list[int]]:
-    """A socket whose client takes nothing, and the codes it is closed with."""
-    codes: list[int] = []
-
-    async def close(code: int, message: bytes) -> None:
-        codes.append(code)
-
-    return websocket.Socket(SimpleNamespace(close=close), _Deaf(), 0, None), codes
-
-
-class _Reading(_Deaf):
-    """The connection of one that reads; what is written to it."""
-
-    takes_more = True
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
+
+    def cut(self) -> None:
+        pass
+
+
+class _Reading(_Deaf):
+    """The connection of one that reads."""
+
+    takes_more = True
+
+
+def _socket() -> tuple[websocket.Socket, list[bytes]]:
+    """A socket whose client takes nothing, and what is written to it: the frame that closes it."""
+    deaf = _Deaf()
+    return websocket.Socket(SimpleNamespace(), deaf, 0, None), deaf.written
 
 
 async def test_what_is_told_at_once_is_written_at_once() -> None:
@@ -579,29 +578,29 @@ async def test_the_limit_of_waiting_frames(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(websocket, "FRAMES_MAX", 3)
     monkeypatch.setattr(websocket, "BYTES_MAX", 10)
     for fits, too_much in (([b"a"] * 3, b"a"), ([b"aaaaa"] * 2, b"a"), ([b"a" * 99], b"a")):
-        socket, codes = _socket()
+        socket, written = _socket()
         for frame in fits:
             socket.take(_one(frame), again=False)
         await asyncio.sleep(0)
         assert _waiting(socket) == fits
-        assert codes == []
+        assert written == []
         socket.take(_one(too_much), again=False)
         socket.take(_one(too_much), again=False)
         await asyncio.sleep(0)
-        assert codes == [aiohttp.WSCloseCode.TRY_AGAIN_LATER]
+        assert written == [close_frame(aiohttp.WSCloseCode.TRY_AGAIN_LATER, b"too slow")]
         assert not _waiting(socket)
 
 
 async def test_a_client_that_is_behind_gets_no_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is only told again does not fill a queue, nor close a socket."""
     monkeypatch.setattr(websocket, "REPEATS_MAX", 2)
-    socket, codes = _socket()
+    socket, written = _socket()
     for _ in range(9):
         socket.take(_one(b"known"), again=True)
     socket.take(_one(b"new"), again=False)
     await asyncio.sleep(0)
     assert _waiting(socket) == [b"known", b"known", b"new"]
-    assert codes == []
+    assert written == []
 
 
 # The end
@@ -615,6 +614,30 @@ async def test_the_service_stops(api: Api) -> None:
             assert await listener.closed() == aiohttp.WSCloseCode.GOING_AWAY
     async with listening(api) as late:
         assert await late.closed() == aiohttp.WSCloseCode.GOING_AWAY
+    await forgotten(api.service)
+
+
+async def test_a_client_is_cut_off_only_after_it_has_responded(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it could lose what it has not read yet, such as why it is disconnected."""
+    monkeypatch.setattr(websocket, "CLOSE_S", PATIENCE_S)
+    receive = asyncio.get_running_loop().sock_recv
+    with sockets.socket() as slow:
+        await _connect_deaf(slow, api)
+        api.service.feed.close()
+        received = b""
+        async with patience("it is told"):
+            while not received.endswith(close_frame(aiohttp.WSCloseCode.GOING_AWAY, b"stopping")):
+                block = await receive(slow, 1024)
+                assert block, received
+                received += block
+        await api.get("/jobs/")
+        with pytest.raises(BlockingIOError):
+            slow.recv(1)
+        slow.sendall(CLOSE_OF_CLIENT)
+        async with patience("it is cut off"):
+            assert await receive(slow, 1) == b""
     await forgotten(api.service)
 
 

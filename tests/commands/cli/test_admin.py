@@ -26,7 +26,7 @@ from api.data.directory import data_lock
 from api.doctor.checks import examine_service
 from api.service.service import Service
 from api.service.settings import load_settings
-from ledger.domain.errors import UnknownEvent
+from ledger.domain.errors.store import UnknownEvent
 from projections.maintenance.rebuild import Rebuilt
 from projections.maintenance.retention.service import Retention
 from tests.commands.cli.here import served_here

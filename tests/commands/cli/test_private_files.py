@@ -20,7 +20,7 @@ from api.data.location import PostgresDatabase, remember
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import CreateDrives, NewDrive
-from ledger.domain.events import DriveDefinition
+from ledger.domain.events.drives import DriveDefinition
 from ledger.images.chunk_layout import Chunking
 from ledger.images.pools import Pool
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of

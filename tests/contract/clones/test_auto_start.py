@@ -1,6 +1,7 @@
 """A clone with `auto_start` starts when its job succeeds: CONTRACT.md 2.8."""
 
-from ledger.domain.events import JobSucceeded, ServerPowerChanged
+from ledger.domain.events.jobs import JobSucceeded
+from ledger.domain.events.servers import ServerPowerChanged
 from ledger.store.seam import Commit
 from tests.api.calling import Api
 from tests.contract.following import jobs_of, shown

@@ -111,8 +111,16 @@ async def test_servers_have_keypairs(api: Api):
     assert copy["pubkeys"] == both
     # A deleted one is gone from all of them, also from running ones.
     assert (await api.delete(f"/keypairs/{one}/")).status == 204
-    for each in (uri, copy["resource_uri"]):
+    again = (await api.post(f"{uri}action/?do=clone")).json
+    for each in (uri, copy["resource_uri"], again["resource_uri"]):
         assert (await shown(api, each))["pubkeys"] == both[1:]
+    # What is shown can be sent back, with another or without; the deleted one cannot.
+    sent = await api.put(copy["resource_uri"], await shown(api, copy["resource_uri"]))
+    assert (sent.status, sent.json["pubkeys"]) == (200, both[1:])
+    assert (await api.put(copy["resource_uri"], {"pubkeys": both})).error == bad
+    assert (await api.delete(f"/keypairs/{two}/")).status == 204
+    for each in (await shown(api, "/servers/detail/"))["objects"]:
+        assert each["pubkeys"] == []
 
 
 async def test_a_private_key_is_kept_nowhere(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.admin.library import Library, NewImage
-from ledger.domain.events import Media
+from ledger.domain.events.drives import Media
 from tests.api.calling import ALICE, BOB, SERVER, UNKNOWN, Api
 from tests.contract.following import Json, listed, reference, settled, shown
 from tests.harness.cases import in_turn

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ledger.domain.commands import CreateJob, FailJob, StartAttempt
-from ledger.domain.events import Resource
+from ledger.domain.events.jobs import Resource
 from tests.api.calling import ALICE, DRIVE, KEYPAIR, SERVER, Api
 from tests.api.openapi.test_openapi import OPERATIONS
 from tests.contract.following import Json, listed, shown

@@ -5,16 +5,18 @@ from collections.abc import Iterable
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.relations import Relation, Relations, change_relations
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import ChangePower, CloneServer, DeleteServers
 from ledger.domain.context import Fact
 from ledger.domain.decisions.addresses import FreeAddresses
+from ledger.domain.errors.quotas import QuotaExceeded
+from ledger.domain.errors.servers import AddressInUse, NoAddressLeft
 from ledger.domain.event_rules import violation
-from ledger.domain.events import Address, IpConf, Nic, ServerPowerChanged
-from tests.support.deciding import Given, given
-from tests.support.world import ME, SOMEBODY_ELSE, Foreseen, server_created
+from ledger.domain.events.servers import Address, IpConf, Nic, ServerPowerChanged
+from ledger.domain.quotas import Quotas
+from tests.support.deciding import Given, History, given
+from tests.support.world import ME, SOMEBODY_ELSE, Foreseen, machine, server_created
 
 MAC = "22:aa:01:02:03:04"
 DHCP = IpConf("dhcp")
@@ -90,7 +92,7 @@ def test_the_next_free_address_is_drawn() -> None:
     for _ in range(5):
         drawn += [free.draw("22:00:00:00:00:05")]
     assert drawn == [f"192.0.2.{host}" for host in (5, 6, 2, 3, 4)]
-    with pytest.raises(errors.NoAddressLeft, match=r"192\.0\.2\.0/29"):
+    with pytest.raises(NoAddressLeft, match=r"192\.0\.2\.0/29"):
         free.draw("22:00:00:00:00:05")
 
 
@@ -147,7 +149,7 @@ def test_no_two_running_servers_of_an_account_have_the_same(seed: int) -> None:
         action = "stop" if server in running else "start"
         outcome = world.when(ChangePower(ME, server, action))
         if outcome.refusal is not None:
-            assert isinstance(outcome.refusal, errors.NoAddressLeft)
+            assert isinstance(outcome.refusal, NoAddressLeft)
             assert len(running) == 13  # beside the network, its gateway and its broadcast
             continue
         world.world.settle(outcome.world)
@@ -234,14 +236,14 @@ def test_a_static_address_that_is_in_use_refuses_the_start(theirs: Nic, mine: Ni
     conf = mine.ip_v4_conf or mine.ip_v6_conf
     assert conf is not None
     assert conf.ip is not None
-    given(running).when(start()).then_refused(errors.AddressInUse, conf.ip, point="nics")
+    given(running).when(start()).then_refused(AddressInUse, conf.ip, point="nics")
     assert given(running, ChangePower(ME, "t", "stop")).when(start()).refusal is None
 
 
 def test_a_server_cannot_have_a_static_address_twice() -> None:
     both = (static("10.2.3.4"), static("10.2.3.4", "22:00:00:00:00:01"))
     given(server_created("s", nics=both)).when(start()).then_refused(
-        errors.AddressInUse, "10.2.3.4", point="nics"
+        AddressInUse, "10.2.3.4", point="nics"
     )
 
 
@@ -255,7 +257,7 @@ def test_two_servers_that_shared_a_static_address_before_go_on() -> None:
         ChangePower(ME, "t", "restart"),
         ChangePower(ME, "t", "stop"),
     )
-    given(one_stopped).when(start()).then_refused(errors.AddressInUse, point="nics")
+    given(one_stopped).when(start()).then_refused(AddressInUse, point="nics")
     assert given(one_stopped, ChangePower(ME, "u", "stop")).when(start()).refusal is None
 
 
@@ -266,7 +268,7 @@ def test_a_full_network_refuses_the_start() -> None:
         server_created("s", nics=(card(),)),
         start("t"),
         environment=narrow("192.0.2.0/30"),
-    ).when(start()).then_refused(errors.NoAddressLeft, "stop one of them", point="nics")
+    ).when(start()).then_refused(NoAddressLeft, "stop one of them", point="nics")
 
 
 def test_a_clone_has_no_address_before_it_is_started() -> None:
@@ -308,3 +310,49 @@ def test_an_address_of_no_card_with_dhcp_is_illegal(nic: Nic) -> None:
     assert violation(world.world.server("s"), "server-s", event) == (
         "an address was not for one card with DHCP"
     )
+
+
+def of_three_cards(server: str) -> Fact:
+    """A server that uses two addresses when it runs."""
+    return server_created(
+        server,
+        nics=(card(f"22:00:00:00:01:{server}"), static(f"192.0.2.{int(server)}"), Nic("22:aa")),
+    )
+
+
+def with_quota(addresses: int, *history: History) -> Given:
+    return given(*history, environment=Foreseen(quotas=Quotas(addresses=addresses)))
+
+
+def test_no_more_addresses_than_the_quota() -> None:
+    """Of whichever kind; another account's do not count, nor those of servers that have stopped."""
+    theirs = server_created("30", nics=(card(),), owner=SOMEBODY_ELSE), start("30", SOMEBODY_ELSE)
+    world = with_quota(3, theirs, of_three_cards("10"), of_three_cards("20"), start("10"))
+    words = "the account has 3 addresses in use, and may have no more: stop some servers"
+    world.when(start("20")).then_refused(QuotaExceeded, words)
+    stopped = with_quota(
+        3, of_three_cards("10"), of_three_cards("20"), start("10"), ChangePower(ME, "10", "stop")
+    )
+    assert stopped.when(start("20")).refusal is None
+
+
+def test_beyond_a_lower_quota_servers_go_on_and_start_without_addresses() -> None:
+    world = given(of_three_cards("10"), server_created("s"), start("10"))
+    world._circumstances = Foreseen(quotas=Quotas(addresses=1))
+    for command in (ChangePower(ME, "10", "restart"), ChangePower(ME, "10", "stop"), start()):
+        assert world.when(command).refusal is None
+
+
+def test_a_clone_that_may_have_no_address_stays_stopped() -> None:
+    """Its job succeeds all the same."""
+    itself = machine(auto_start=True)
+    source = server_created("s", definition=itself, nics=(card(),))
+    for quota, power in ((1, "running"), (2, "running"), (0, "running")):
+        outcome = with_quota(quota, source).when(CloneServer(ME, "s", "copy", "j"))
+        copy = outcome.world.server("copy")
+        assert copy is not None
+        assert copy.power == power
+    used = with_quota(1, source, start()).when(CloneServer(ME, "s", "copy", "j"))
+    copy = used.world.server("copy")
+    assert copy is not None
+    assert (used.refusal, copy.power) == (None, "stopped")

@@ -2,7 +2,6 @@
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.relations import Relations
@@ -24,17 +23,12 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from ledger.domain.context import DropVncPassword, Fact
-from ledger.domain.events import (
-    ChildEnded,
-    DriveDeleted,
-    DriveReady,
-    DriveResizeStarted,
-    JobCancelled,
-    JobSucceeded,
-    ResourceUntagged,
-    ServerChanged,
-    ServerDeleted,
-)
+from ledger.domain.errors.drives import DriveBusy
+from ledger.domain.errors.jobs import JobNotFound, JobOver
+from ledger.domain.events.drives import DriveDeleted, DriveReady, DriveResizeStarted
+from ledger.domain.events.jobs import ChildEnded, JobCancelled, JobSucceeded
+from ledger.domain.events.servers import ServerChanged, ServerDeleted
+from ledger.domain.events.tags import ResourceUntagged
 from tests.support.deciding import History, Outcome, given
 from tests.support.world import (
     GIB,
@@ -109,14 +103,14 @@ def test_a_cancelled_job_that_makes_nothing_just_ends() -> None:
 )
 def test_an_ended_job_cannot_be_cancelled(end: History) -> None:
     """Its history is closed, and what it made is safe."""
-    given(TAKEN_UP, end).when(CancelJob(ME, "j")).then_refused(errors.JobOver, "j")
+    given(TAKEN_UP, end).when(CancelJob(ME, "j")).then_refused(JobOver, "j")
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs"])
 def test_only_own_jobs_can_be_cancelled(uuid: str) -> None:
     """The job of another account is not found."""
     given(CreateJob(SOMEBODY_ELSE, "theirs", "x")).when(CancelJob(ME, uuid)).then_refused(
-        errors.JobNotFound, uuid
+        JobNotFound, uuid
     )
 
 
@@ -132,13 +126,13 @@ def test_only_own_jobs_can_be_cancelled(uuid: str) -> None:
 )
 def test_reports_of_a_cancelled_job_are_refused(report: SucceedJob) -> None:
     """Its worker hears of it by its next report, if not sooner."""
-    given(TAKEN_UP, CancelJob(ME, "j")).when(report).then_refused(errors.JobOver, "cancelled")
+    given(TAKEN_UP, CancelJob(ME, "j")).when(report).then_refused(JobOver, "cancelled")
 
 
 def test_cancelling_one_of_two_clones_of_a_drive_leaves_the_other() -> None:
     """The source stays busy as long as one job needs it."""
     world = given(CLONING, CloneDrive(ME, "a", "copy2", "j2"), CancelJob(ME, "j"))
-    world.when(DeleteDrives(ME, ("a",))).then_refused(errors.DriveBusy, "a")
+    world.when(DeleteDrives(ME, ("a",))).then_refused(DriveBusy, "a")
     world.when(CancelJob(ME, "j2")).then(
         Fact("job-j2", JobCancelled()), Fact("drive-copy2", DriveDeleted())
     )
@@ -283,7 +277,7 @@ def test_ended_jobs_below_a_cancelled_job_stay_as_they_ended() -> None:
 def test_an_ended_tree_gets_no_new_sub_jobs() -> None:
     """Nothing begins below what is cancelled."""
     given(FOUR_DEEP, CancelJob(ME, "c")).when(CreateJob(ME, "g", "x", parent="c")).then_refused(
-        errors.JobOver, "c"
+        JobOver, "c"
     )
 
 

@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import SIZE_STEP
 from ledger.domain.commands import CloneDrive, DeleteDrives, StartAttempt, SucceedJob
 from ledger.domain.context import Fact
-from ledger.domain.events import DriveCreated, JobCreated, Resource
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.drives import DriveBusy, DriveNotFound, SizeTooSmall
+from ledger.domain.errors.pools import PoolsApart, UnknownStorageType
+from ledger.domain.events.drives import DriveCreated
+from ledger.domain.events.jobs import JobCreated, Resource
 from tests.support.deciding import given
 from tests.support.world import (
     GIB,
@@ -71,7 +74,7 @@ def test_the_size_of_a_clone_is_rounded_up() -> None:
 def test_a_clone_may_not_be_smaller_than_its_source(less: int) -> None:
     """Not by a byte, though rounding up would reach the source's size."""
     world = given(ready_drive("source", SOURCE))
-    world.when(clone(size=4 * GIB - less)).then_refused(errors.SizeTooSmall, point="size")
+    world.when(clone(size=4 * GIB - less)).then_refused(SizeTooSmall, point="size")
     [created] = world.when(clone(size=4 * GIB)).events_of("drive-copy")
     assert isinstance(created, DriveCreated)
     assert created.definition.size == 4 * GIB
@@ -80,7 +83,7 @@ def test_a_clone_may_not_be_smaller_than_its_source(less: int) -> None:
 def test_a_clone_of_a_storage_type_that_no_pool_has_is_refused() -> None:
     """Cloning names the field at fault."""
     given(ready_drive("source", SOURCE)).when(clone(storage_type="tape")).then_refused(
-        errors.UnknownStorageType, point="storage_type"
+        UnknownStorageType, point="storage_type"
     )
 
 
@@ -105,14 +108,14 @@ def test_only_own_drives_can_be_cloned(source: str) -> None:
     """What never was, belongs to another account, or is deleted, is not found."""
     given(
         ready_drive("theirs", owner=SOMEBODY_ELSE), ready_drive("gone"), DeleteDrives(ME, ("gone",))
-    ).when(CloneDrive(ME, source, "copy", "j")).then_refused(errors.DriveNotFound, source)
+    ).when(CloneDrive(ME, source, "copy", "j")).then_refused(DriveNotFound, source)
 
 
 def test_a_drive_without_a_complete_image_cannot_be_cloned() -> None:
     """Neither a new drive nor a clone that is being copied."""
-    given(drive_created("source")).when(clone()).then_refused(errors.DriveBusy, "source")
+    given(drive_created("source")).when(clone()).then_refused(DriveBusy, "source")
     given(ready_drive("source"), clone()).when(CloneDrive(ME, "copy", "third", "k")).then_refused(
-        errors.DriveBusy, "copy"
+        DriveBusy, "copy"
     )
 
 
@@ -146,13 +149,13 @@ def test_a_drive_can_be_cloned_many_times_at_once() -> None:
 def test_the_new_drive_and_its_job_need_new_uuids(taken: CloneDrive) -> None:
     """A taken uuid of either is refused, and then neither is made."""
     world = given(ready_drive("source"), clone())
-    world.when(taken).then_refused(errors.AlreadyExists)
+    world.when(taken).then_refused(AlreadyExists)
 
 
 def test_a_drive_cannot_be_cloned_onto_itself() -> None:
     """Source and destination cannot be the same."""
     given(ready_drive("source")).when(CloneDrive(ME, "source", "source", "j")).then_refused(
-        errors.AlreadyExists
+        AlreadyExists
     )
 
 
@@ -167,7 +170,7 @@ def test_a_clone_is_placed_only_where_a_worker_can_copy_it() -> None:
     assert created.pool == "fast"
     foreseen.apart.add(("slow", "fast"))
     given(source, environment=foreseen).when(clone()).then_refused(
-        errors.PoolsApart, "from pool slow to pool roomy", point="storage_type"
+        PoolsApart, "from pool slow to pool roomy", point="storage_type"
     )
     outcome = given(source, environment=foreseen).when(clone(storage_type="zadara"))
     assert outcome.refusal is None
@@ -176,5 +179,5 @@ def test_a_clone_is_placed_only_where_a_worker_can_copy_it() -> None:
 def test_a_storage_type_without_a_pool_is_refused_as_unknown() -> None:
     """Otherwise the reader would look for a worker in vain."""
     given(ready_drive("source", SOURCE)).when(clone(storage_type="ssd")).then_refused(
-        errors.UnknownStorageType, point="storage_type"
+        UnknownStorageType, point="storage_type"
     )

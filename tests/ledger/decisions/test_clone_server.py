@@ -3,7 +3,6 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain import errors
 from ledger.domain.commands import (
     CloneServer,
     DeleteDrives,
@@ -15,19 +14,23 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import CopyVncPassword, DropVncPassword, Fact, SetVncPassword
-from ledger.domain.events import (
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.drives import DriveBusy
+from ledger.domain.errors.pools import NotMeasured, UnknownStorageType
+from ledger.domain.errors.servers import ServerNotFound
+from ledger.domain.events.drives import DriveCreated, DriveDeleted, DriveReady
+from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
-    DriveCreated,
-    DriveDeleted,
-    DriveReady,
-    IpConf,
     JobCreated,
     JobFailed,
     JobSucceeded,
+    Resource,
+)
+from ledger.domain.events.servers import (
+    IpConf,
     Mount,
     Nic,
-    Resource,
     ServerChanged,
     ServerCreated,
     ServerDeleted,
@@ -153,7 +156,7 @@ def test_only_own_servers_can_be_cloned(source: str) -> None:
         server_created("theirs", owner=SOMEBODY_ELSE),
         server_created("gone"),
         DeleteServers(ME, ("gone",)),
-    ).when(CloneServer(ME, source, "copy", "j")).then_refused(errors.ServerNotFound, source)
+    ).when(CloneServer(ME, source, "copy", "j")).then_refused(ServerNotFound, source)
 
 
 def test_a_server_with_a_disk_that_has_no_image_cannot_be_cloned() -> None:
@@ -161,7 +164,7 @@ def test_a_server_with_a_disk_that_has_no_image_cannot_be_cloned() -> None:
     outcome = given(
         ready_drive("a"), drive_created("b"), server_created("s", mount("a"), mount("b", 1))
     ).when(CLONE)
-    outcome.then_refused(errors.DriveBusy, "b")
+    outcome.then_refused(DriveBusy, "b")
     streams = ("job-j", "job-new-2", "drive-new-1", "server-copy")
     assert not any(outcome.world.cached_stream(stream).version for stream in streams)
 
@@ -170,7 +173,7 @@ def test_a_server_with_a_disk_that_no_pool_can_take_cannot_be_cloned() -> None:
     """The storage type of each disk must be there."""
     given(ready_drive("a", disk(storage_type="tape")), server_created("s", mount("a"))).when(
         CLONE
-    ).then_refused(errors.UnknownStorageType, point="storage_type")
+    ).then_refused(UnknownStorageType, point="storage_type")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_a_server_with_a_disk_that_no_pool_can_take_cannot_be_cloned() -> None:
 )
 def test_the_copy_and_its_job_need_new_uuids(taken: CloneServer) -> None:
     """A taken uuid of either is refused."""
-    given(server_created("s"), CLONE).when(taken).then_refused(errors.AlreadyExists)
+    given(server_created("s"), CLONE).when(taken).then_refused(AlreadyExists)
 
 
 # How it ends
@@ -284,7 +287,7 @@ def test_a_copied_disk_may_be_deleted_before_the_clone_is_over() -> None:
 def test_a_server_whose_new_disks_are_ready_can_be_cloned_in_turn() -> None:
     """A finished copy is a server like any other."""
     world = given(cloning("a"), SucceedJob("new-2", 1))
-    world.when(MarkDriveReady("new-1")).then_refused(errors.DriveBusy)
+    world.when(MarkDriveReady("new-1")).then_refused(DriveBusy)
     outcome = world.when(CloneServer(ME, "copy", "copy2", "k"))
     assert [JobCreated("drive_clone", ME, drives("new-1", "new-3"), "k", "k", 0)] == (
         outcome.events_of("job-new-4")
@@ -302,6 +305,6 @@ def test_a_clone_waits_until_all_its_images_are_measured() -> None:
         environment=foreseen,
     )
     refusal = world.when(CLONE, images={}).refusal
-    assert isinstance(refusal, errors.NotMeasured)
+    assert isinstance(refusal, NotMeasured)
     assert refusal.images == (("fast", "a"), ("roomy", "b"))
     assert foreseen.new_id() == "new-1"

@@ -2,7 +2,6 @@
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import SIZE_STEP, round_up
 from ledger.domain.commands import (
     CloneDrive,
@@ -18,13 +17,11 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import Fact, PoolSpace
-from ledger.domain.events import (
-    DriveCreated,
-    DriveDeleted,
-    DriveImageFailed,
-    DriveReady,
-    ServerChanged,
-)
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.drives import DriveBusy, DriveNotFound
+from ledger.domain.errors.pools import UnknownStorageType
+from ledger.domain.events.drives import DriveCreated, DriveDeleted, DriveImageFailed, DriveReady
+from ledger.domain.events.servers import ServerChanged
 from ledger.store.unit_of_work import NO_STREAM
 from tests.support.deciding import given
 from tests.support.world import (
@@ -84,34 +81,34 @@ def test_a_drive_of_a_storage_type_that_no_pool_has_is_refused() -> None:
     """Creating names the field at fault, and the storage types that there are."""
     given().when(
         CreateDrives(ME, (NewDrive("a", disk(storage_type="tape")),), "blank")
-    ).then_refused(errors.UnknownStorageType, "there is dssd, zadara", point="storage_type")
+    ).then_refused(UnknownStorageType, "there is dssd, zadara", point="storage_type")
 
 
 def test_a_drive_cannot_be_made_twice() -> None:
     """A uuid that is taken is refused."""
     given(drive_created("a")).when(
         CreateDrives(ME, (NewDrive("a", disk()),), "blank")
-    ).then_refused(errors.AlreadyExists, "drive a")
+    ).then_refused(AlreadyExists, "drive a")
 
 
 def test_a_uuid_is_never_used_again_after_deletion() -> None:
     """What is deleted keeps its uuid for ever."""
     given(ready_drive("a"), DeleteDrives(ME, ("a",))).when(
         CreateDrives(ME, (NewDrive("a", disk()),), "blank")
-    ).then_refused(errors.AlreadyExists)
+    ).then_refused(AlreadyExists)
 
 
 def test_two_drives_of_one_command_cannot_share_a_uuid() -> None:
     """The second one finds that the first has taken it."""
     new = (NewDrive("a", disk("one")), NewDrive("a", disk("two")))
-    given().when(CreateDrives(ME, new, "blank")).then_refused(errors.AlreadyExists)
+    given().when(CreateDrives(ME, new, "blank")).then_refused(AlreadyExists)
 
 
 def test_drives_are_made_all_or_none() -> None:
     """One drive that is refused takes the others of its command with it."""
     new = (NewDrive("a", disk()), NewDrive("b", disk(storage_type="tape")))
     outcome = given().when(CreateDrives(ME, new, "blank"))
-    outcome.then_refused(errors.UnknownStorageType, point="storage_type")
+    outcome.then_refused(UnknownStorageType, point="storage_type")
     assert outcome.world.cached_stream("drive-a") == NO_STREAM
 
 
@@ -125,13 +122,13 @@ def test_a_drive_becomes_ready_once_its_image_is_there(origin: str) -> None:
 
 def test_a_drive_becomes_ready_once() -> None:
     """A drive that is ready waits for no image."""
-    given(ready_drive("a")).when(MarkDriveReady("a")).then_refused(errors.DriveBusy)
+    given(ready_drive("a")).when(MarkDriveReady("a")).then_refused(DriveBusy)
 
 
 def test_only_its_job_makes_a_clone_ready() -> None:
     """Nobody but the job that copies it can say that a clone is complete."""
     given(ready_drive("a"), CloneDrive(ME, "a", "b", "j")).when(MarkDriveReady("b")).then_refused(
-        errors.DriveBusy
+        DriveBusy
     )
 
 
@@ -140,7 +137,7 @@ def test_only_its_job_makes_a_clone_ready() -> None:
 )
 def test_an_unknown_drive_cannot_become_ready(history: tuple) -> None:
     """An image for an unknown or deleted drive is refused."""
-    given(*history).when(MarkDriveReady("a")).then_refused(errors.DriveNotFound, "a")
+    given(*history).when(MarkDriveReady("a")).then_refused(DriveNotFound, "a")
 
 
 def test_drives_are_deleted() -> None:
@@ -185,7 +182,7 @@ def test_only_own_drives_can_be_deleted(uuid: str) -> None:
         ready_drive("theirs", owner=SOMEBODY_ELSE),
         ready_drive("gone"),
         DeleteDrives(ME, ("gone",)),
-    ).when(DeleteDrives(ME, ("mine", uuid))).then_refused(errors.DriveNotFound, uuid)
+    ).when(DeleteDrives(ME, ("mine", uuid))).then_refused(DriveNotFound, uuid)
 
 
 @pytest.mark.parametrize("uuid", ["source", "copy"])
@@ -193,7 +190,7 @@ def test_a_drive_that_is_being_cloned_cannot_be_deleted(uuid: str) -> None:
     """Neither the source nor the destination of a running job."""
     given(ready_drive("source"), CloneDrive(ME, "source", "copy", "j")).when(
         DeleteDrives(ME, (uuid,))
-    ).then_refused(errors.DriveBusy, uuid)
+    ).then_refused(DriveBusy, uuid)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +215,7 @@ def test_a_source_is_busy_until_the_last_of_its_jobs_has_ended() -> None:
         StartAttempt("j1", 1, "w"),
         SucceedJob("j1", 1),
     )
-    world.when(DeleteDrives(ME, ("source",))).then_refused(errors.DriveBusy)
+    world.when(DeleteDrives(ME, ("source",))).then_refused(DriveBusy)
     world.when(DeleteDrives(ME, ("one",))).then(Fact("drive-one", DriveDeleted()))
 
 
@@ -226,7 +223,7 @@ def test_a_new_server_cannot_mount_a_deleted_drive() -> None:
     """A deletion leaves nothing to attach."""
     new = NewServer("s", machine(), (mount("a"),), (), "secret")
     given(ready_drive("a"), DeleteDrives(ME, ("a",))).when(CreateServers(ME, (new,))).then_refused(
-        errors.DriveNotFound, "a"
+        DriveNotFound, "a"
     )
 
 
@@ -256,6 +253,6 @@ def test_an_image_may_be_made_at_last() -> None:
 
 def test_only_a_drive_that_waits_for_its_image_can_fail_to_get_one() -> None:
     world = given(ready_drive("a"), CloneDrive(ME, "a", "b", "j"))
-    world.when(FailImage("a", "why")).then_refused(errors.DriveBusy)
-    world.when(FailImage("b", "why")).then_refused(errors.DriveBusy)
-    world.when(FailImage("c", "why")).then_refused(errors.DriveNotFound, "c")
+    world.when(FailImage("a", "why")).then_refused(DriveBusy)
+    world.when(FailImage("b", "why")).then_refused(DriveBusy)
+    world.when(FailImage("c", "why")).then_refused(DriveNotFound, "c")

@@ -3,7 +3,6 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import SIZE_STEP, Drive
 from ledger.domain.commands import (
     ChangePower,
@@ -17,7 +16,9 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import Fact
-from ledger.domain.events import (
+from ledger.domain.errors.drives import DriveBusy, DriveNotFound, SizeTooSmall
+from ledger.domain.errors.servers import ServerRunning
+from ledger.domain.events.drives import (
     DriveChanged,
     DriveDeleted,
     DriveResized,
@@ -98,8 +99,8 @@ def test_only_own_drives_can_be_changed(uuid: str) -> None:
     world = given(
         ready_drive("theirs", owner=SOMEBODY_ELSE), ready_drive("gone"), DeleteDrives(ME, ("gone",))
     )
-    world.when(EditDrive(ME, uuid, name="x")).then_refused(errors.DriveNotFound, uuid)
-    world.when(ResizeDrive(ME, uuid, 2 * GIB)).then_refused(errors.DriveNotFound, uuid)
+    world.when(EditDrive(ME, uuid, name="x")).then_refused(DriveNotFound, uuid)
+    world.when(ResizeDrive(ME, uuid, 2 * GIB)).then_refused(DriveNotFound, uuid)
 
 
 def test_a_drive_that_is_being_copied_can_be_renamed() -> None:
@@ -133,7 +134,7 @@ def test_every_field_of_a_drive_can_change_once_its_server_is_stopped() -> None:
 def test_a_refused_size_refuses_the_whole_edit() -> None:
     """Not even the name changes."""
     outcome = given(ready_drive("d", BEFORE)).when(edit(name="x", size=GIB - SIZE_STEP))
-    outcome.then_refused(errors.SizeTooSmall, point="size")
+    outcome.then_refused(SizeTooSmall, point="size")
     assert drive_after(outcome).definition == BEFORE
 
 
@@ -188,7 +189,7 @@ def clone_of_d() -> CloneDrive:
 def test_a_drive_cannot_shrink(size: int) -> None:
     """Its image is never cut."""
     for command in (ResizeDrive(ME, "d", size), edit(size=size)):
-        given(ready_drive("d")).when(command).then_refused(errors.SizeTooSmall, point="size")
+        given(ready_drive("d")).when(command).then_refused(SizeTooSmall, point="size")
 
 
 BUSY: dict[str, History] = {
@@ -203,17 +204,17 @@ BUSY: dict[str, History] = {
 def test_a_drive_whose_image_is_worked_on_cannot_be_resized(why: str) -> None:
     """Neither by a resize nor by an edit."""
     for command in (ResizeDrive(ME, "d", 3 * GIB), edit(size=3 * GIB)):
-        given(BUSY[why]).when(command).then_refused(errors.DriveBusy, "d")
+        given(BUSY[why]).when(command).then_refused(DriveBusy, "d")
 
 
 def test_a_drive_of_a_running_server_cannot_be_resized() -> None:
     """A resize is refused; an edit ignores the size."""
-    given(RUNNING).when(ResizeDrive(ME, "d", 2 * GIB)).then_refused(errors.ServerRunning, "s")
+    given(RUNNING).when(ResizeDrive(ME, "d", 2 * GIB)).then_refused(ServerRunning, "s")
 
 
 def test_a_drive_that_grows_cannot_be_cloned() -> None:
     """Its image changes under the copy; later it can."""
-    given(RESIZING).when(clone_of_d()).then_refused(errors.DriveBusy, "being resized")
+    given(RESIZING).when(clone_of_d()).then_refused(DriveBusy, "being resized")
     outcome = given(RESIZING, CompleteResize("d")).when(clone_of_d())
     assert outcome.refusal is None
 
@@ -228,9 +229,9 @@ def test_a_clone_can_grow_once_it_is_complete() -> None:
 @pytest.mark.parametrize("end", [CompleteResize("d"), FailResize("d", "no")], ids=repr)
 def test_a_resize_that_was_not_requested_cannot_end(end: CompleteResize) -> None:
     """Nor one that has ended, nor one of a deleted drive."""
-    given(ready_drive("d")).when(end).then_refused(errors.DriveBusy, "d")
-    given(RESIZING, CompleteResize("d")).when(end).then_refused(errors.DriveBusy, "d")
-    given(RESIZING, DeleteDrives(ME, ("d",))).when(end).then_refused(errors.DriveNotFound, "d")
+    given(ready_drive("d")).when(end).then_refused(DriveBusy, "d")
+    given(RESIZING, CompleteResize("d")).when(end).then_refused(DriveBusy, "d")
+    given(RESIZING, DeleteDrives(ME, ("d",))).when(end).then_refused(DriveNotFound, "d")
 
 
 def test_a_drive_that_grows_can_be_renamed_and_deleted() -> None:

@@ -3,7 +3,6 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import (
@@ -19,7 +18,10 @@ from ledger.domain.commands import (
     ServerEdit,
 )
 from ledger.domain.context import Fact, SetVncPassword
-from ledger.domain.events import Mount, Nic, ResourceTagged, ServerChanged
+from ledger.domain.errors.drives import DriveAlreadyMounted, DriveNotFound, LibraryDrive
+from ledger.domain.errors.servers import CpuTooLow, ServerNotFound
+from ledger.domain.events.servers import Mount, Nic, ServerChanged
+from ledger.domain.events.tags import ResourceTagged
 from tests.support.deciding import Outcome, given
 from tests.support.world import (
     ME,
@@ -128,7 +130,7 @@ def test_only_own_servers_can_be_changed(uuid: str) -> None:
         server_created("theirs", owner=SOMEBODY_ELSE),
         server_created("gone"),
         DeleteServers(ME, ("gone",)),
-    ).when(EditServer(ME, uuid, ServerEdit("x"))).then_refused(errors.ServerNotFound, uuid)
+    ).when(EditServer(ME, uuid, ServerEdit("x"))).then_refused(ServerNotFound, uuid)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_each_of_several_smp_needs_cpu(cpu: int | None, smp: int | None, enough:
         after = replace(BEFORE, cpu=cpu, smp=smp or 1)
         outcome.then(Fact("server-s", ServerChanged(definition=after)))
     else:
-        outcome.then_refused(errors.CpuTooLow, point="smp")
+        outcome.then_refused(CpuTooLow, point="smp")
 
 
 def test_with_less_cpu_a_server_has_fewer_smp() -> None:
@@ -187,7 +189,7 @@ def test_only_own_drives_can_be_attached(uuid: str) -> None:
         SERVER,
         ready_drive("theirs", owner=SOMEBODY_ELSE),
         ready_drive("their-cdrom", cdrom(), owner=SOMEBODY_ELSE),
-    ).when(attach(mount(uuid))).then_refused(errors.DriveNotFound, uuid)
+    ).when(attach(mount(uuid))).then_refused(DriveNotFound, uuid)
 
 
 def test_a_disk_that_another_server_mounts_cannot_be_attached() -> None:
@@ -195,7 +197,7 @@ def test_a_disk_that_another_server_mounts_cannot_be_attached() -> None:
     outcome = given(SERVER, server_created("t", mount("b"))).when(
         EditServer(ME, "s", ServerEdit("after"), (mount("a"), mount("b", 1)))
     )
-    outcome.then_refused(errors.DriveAlreadyMounted, "b", point="drives")
+    outcome.then_refused(DriveAlreadyMounted, "b", point="drives")
     assert server_after(outcome).definition == BEFORE
 
 
@@ -203,7 +205,7 @@ def test_a_disk_that_another_server_mounts_cannot_be_attached() -> None:
 def test_a_disk_is_attached_to_one_place_of_a_server(uuid: str) -> None:
     """Whether the server had it or not."""
     given(SERVER).when(attach(mount(uuid), mount(uuid, 1))).then_refused(
-        errors.DriveAlreadyMounted, uuid, point="drives"
+        DriveAlreadyMounted, uuid, point="drives"
     )
 
 
@@ -224,7 +226,7 @@ def test_library_cdroms_can_be_attached_but_library_disks_cannot() -> None:
         SERVER, ready_drive("iso", cdrom(), owner=LIBRARY), ready_drive("os", owner=LIBRARY)
     )
     world.when(attach(mount("iso"))).then(Fact("server-s", ServerChanged((mount("iso"),))))
-    world.when(attach(mount("os"))).then_refused(errors.LibraryDrive, "os", point="drives")
+    world.when(attach(mount("os"))).then_refused(LibraryDrive, "os", point="drives")
 
 
 def test_a_disk_that_is_no_longer_shared_stays_where_it_is_mounted() -> None:
@@ -278,4 +280,4 @@ def test_every_field_of_a_stopped_server_can_change() -> None:
     """Then it is refused what cannot be, too."""
     world = given(RUNNING, ChangePower(ME, "s", "stop"))
     world.when(attach()).then(Fact("server-s", ServerChanged(())))
-    world.when(attach(mount("nothing"))).then_refused(errors.DriveNotFound, "nothing")
+    world.when(attach(mount("nothing"))).then_refused(DriveNotFound, "nothing")

@@ -2,7 +2,6 @@
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
@@ -17,7 +16,11 @@ from ledger.domain.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.domain.events import Resource
+from ledger.domain.errors import AlreadyExists, NotFound
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.errors.jobs import JobNotFound
+from ledger.domain.errors.servers import ServerNotFound
+from ledger.domain.events.jobs import Resource
 from tests.support.deciding import given
 from tests.support.world import (
     ME,
@@ -40,31 +43,31 @@ THEIRS = (
     SucceedJob("over", 1),
 )
 
-ASKED: dict[str, tuple[Command, type[errors.NotFound]]] = {
-    "delete drive": (DeleteDrives(ME, ("d",)), errors.DriveNotFound),
-    "clone drive": (CloneDrive(ME, "d", "copy", "k"), errors.DriveNotFound),
+ASKED: dict[str, tuple[Command, type[NotFound]]] = {
+    "delete drive": (DeleteDrives(ME, ("d",)), DriveNotFound),
+    "clone drive": (CloneDrive(ME, "d", "copy", "k"), DriveNotFound),
     "attach drive": (
         CreateServers(ME, (NewServer("t", machine(), (mount("d"),), (), "pw"),)),
-        errors.DriveNotFound,
+        DriveNotFound,
     ),
     "attach cdrom": (
         CreateServers(ME, (NewServer("t", machine(), (mount("cd"),), (), "pw"),)),
-        errors.DriveNotFound,
+        DriveNotFound,
     ),
-    "delete server": (DeleteServers(ME, ("s",), "all_drives"), errors.ServerNotFound),
-    "clone server": (CloneServer(ME, "s", "copy", "k"), errors.ServerNotFound),
-    "sub-job": (CreateJob(ME, "k", "x", parent="j"), errors.JobNotFound),
+    "delete server": (DeleteServers(ME, ("s",), "all_drives"), ServerNotFound),
+    "clone server": (CloneServer(ME, "s", "copy", "k"), ServerNotFound),
+    "sub-job": (CreateJob(ME, "k", "x", parent="j"), JobNotFound),
     "sub-job of one that is over": (
         CreateJob(ME, "k", "x", parent="over"),
-        errors.JobNotFound,
+        JobNotFound,
     ),
     "job for drive": (
         CreateJob(ME, "k", "x", (Resource("drives", "d", "source"),)),
-        errors.DriveNotFound,
+        DriveNotFound,
     ),
     "job for server": (
         CreateJob(ME, "k", "x", (Resource("servers", "s", "source"),)),
-        errors.ServerNotFound,
+        ServerNotFound,
     ),
 }
 
@@ -82,4 +85,4 @@ def test_what_belongs_to_another_account_does_not_exist(asked: str) -> None:
 def test_another_accounts_uuid_is_taken_too() -> None:
     """Uuids are unique over all accounts; the refusal says no more than that."""
     new = CreateDrives(ME, (NewDrive("d", disk()),), "blank")
-    given(*THEIRS).when(new).then_refused(errors.AlreadyExists, "drive d exists already")
+    given(*THEIRS).when(new).then_refused(AlreadyExists, "drive d exists already")

@@ -2,7 +2,6 @@
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.commands import (
     CloneDrive,
@@ -19,7 +18,11 @@ from ledger.domain.commands import (
     ResizeDrive,
 )
 from ledger.domain.context import Fact
-from ledger.domain.events import DriveCreated, DriveDeleted, JobCreated, Resource
+from ledger.domain.errors import AlreadyExists, Refusal
+from ledger.domain.errors.drives import DriveBusy, DriveNotFound, LibraryDrive
+from ledger.domain.errors.tags import ResourceNotFound
+from ledger.domain.events.drives import DriveCreated, DriveDeleted
+from ledger.domain.events.jobs import JobCreated, Resource
 from tests.support.deciding import History, given
 from tests.support.world import (
     GIB,
@@ -84,25 +87,25 @@ def test_a_clone_of_a_library_drive_is_named_by_its_owners_rule() -> None:
 def test_a_library_drive_without_a_complete_image_cannot_be_cloned() -> None:
     """As any other."""
     given(drive_created("l", owner=LIBRARY)).when(CloneDrive(ME, "l", "copy", "j")).then_refused(
-        errors.DriveBusy, "l"
+        DriveBusy, "l"
     )
 
 
-FORBIDDEN: list[tuple[Command, type[errors.Refusal], str | None]] = [
-    (EditDrive(ME, "l", name="mine"), errors.DriveNotFound, None),
-    (EditDrive(ME, "l", tags=("t",)), errors.DriveNotFound, None),
-    (ResizeDrive(ME, "l", 2 * GIB), errors.DriveNotFound, None),
-    (DeleteDrives(ME, ("l",)), errors.DriveNotFound, None),
-    (CreateTags(ME, (NewTag("u", "x", resources=("l",)),)), errors.ResourceNotFound, "resources"),
-    (EditTag(ME, "t", resources=("l",)), errors.ResourceNotFound, "resources"),
+FORBIDDEN: list[tuple[Command, type[Refusal], str | None]] = [
+    (EditDrive(ME, "l", name="mine"), DriveNotFound, None),
+    (EditDrive(ME, "l", tags=("t",)), DriveNotFound, None),
+    (ResizeDrive(ME, "l", 2 * GIB), DriveNotFound, None),
+    (DeleteDrives(ME, ("l",)), DriveNotFound, None),
+    (CreateTags(ME, (NewTag("u", "x", resources=("l",)),)), ResourceNotFound, "resources"),
+    (EditTag(ME, "t", resources=("l",)), ResourceNotFound, "resources"),
     (
         CreateServers(ME, (NewServer("s", machine(), (mount("l"),), (), "hush"),)),
-        errors.LibraryDrive,
+        LibraryDrive,
         "drives",
     ),
     (
         CreateJob(ME, "k", "x", (Resource("drives", "l", "destination"),)),
-        errors.AlreadyExists,
+        AlreadyExists,
         None,
     ),
 ]
@@ -110,7 +113,7 @@ FORBIDDEN: list[tuple[Command, type[errors.Refusal], str | None]] = [
 
 @pytest.mark.parametrize(("command", "refusal", "point"), FORBIDDEN, ids=repr)
 def test_nobody_may_do_anything_else_to_a_library_drive(
-    command: Command, refusal: type[errors.Refusal], point: str | None
+    command: Command, refusal: type[Refusal], point: str | None
 ) -> None:
     """Neither change nor delete nor tag it; and its disks are not attached."""
     given(IN_THE_LIBRARY, CreateTags(ME, (NewTag("t", "x"),))).when(command).then_refused(
@@ -134,10 +137,10 @@ def test_the_library_can_remove_a_drive_that_nobody_clones() -> None:
     world.when(DeleteDrives(LIBRARY, ("l",))).then(Fact("drive-l", DriveDeleted()))
     given(IN_THE_LIBRARY, CloneDrive(ME, "l", "copy", "j")).when(
         DeleteDrives(LIBRARY, ("l",))
-    ).then_refused(errors.DriveBusy, "l")
+    ).then_refused(DriveBusy, "l")
 
 
 def test_the_library_cannot_remove_the_drives_of_accounts() -> None:
     """It owns what it was given, and nothing else."""
     for command in (EditDrive(LIBRARY, "d", name="x"), DeleteDrives(LIBRARY, ("d",))):
-        given(ready_drive("d")).when(command).then_refused(errors.DriveNotFound, "d")
+        given(ready_drive("d")).when(command).then_refused(DriveNotFound, "d")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain.decisions.naming import NAME_LENGTH, clone_name
-from ledger.domain.events import CloneNaming
+from ledger.domain.events.profiles import CloneNaming
 
 NOW = datetime(2026, 4, 17, 8, 15, 30, 999_999, UTC)
 TODAY = "2026-04-17"

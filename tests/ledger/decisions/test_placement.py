@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given as whatever
 from hypothesis import strategies as st
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.commands import (
     ChangePower,
@@ -20,7 +19,9 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import Fact, PoolSpace
 from ledger.domain.decisions.placement import place, place_server
-from ledger.domain.events import DriveCreated, ServerPowerChanged
+from ledger.domain.errors.pools import PoolsFull, PoolSilent, UnknownStorageType
+from ledger.domain.events.drives import DriveCreated
+from ledger.domain.events.servers import ServerPowerChanged
 from tests.support.deciding import Given, Outcome, given
 from tests.support.world import (
     GIB,
@@ -131,7 +132,7 @@ def test_the_storage_type_comes_before_every_wish() -> None:
     assert pool_of(outcome, "new") == "tape"
     none = NewDrive("new", disk(storage_type="ssd"))
     world().when(CreateDrives(ME, (none,), "blank", avoid)).then_refused(
-        errors.UnknownStorageType, point="storage_type"
+        UnknownStorageType, point="storage_type"
     )
 
 
@@ -178,7 +179,7 @@ def test_a_clone_leaves_a_pool_that_is_silent() -> None:
 )
 def test_nothing_is_placed_where_only_silent_pools_are(command: Command) -> None:
     """A pool of another storage type does not matter."""
-    with_silent("a", "b", "c").when(command).then_refused(errors.PoolSilent, "does not answer")
+    with_silent("a", "b", "c").when(command).then_refused(PoolSilent, "does not answer")
     assert with_silent("tape").when(command).refusal is None
 
 
@@ -198,7 +199,7 @@ def test_a_clone_leaves_a_full_pool() -> None:
     ids=lambda command: type(command).__name__,
 )
 def test_no_data_go_to_a_full_pool(command: Command) -> None:
-    with_full("a", "b", "c").when(command).then_refused(errors.PoolsFull, point="storage_type")
+    with_full("a", "b", "c").when(command).then_refused(PoolsFull, point="storage_type")
 
 
 def test_a_blank_drive_has_no_data() -> None:
@@ -323,7 +324,7 @@ def blank(count: int) -> CreateDrives:
 
 def test_a_blank_drive_needs_a_file() -> None:
     """It is refused before anybody is told that it was made."""
-    with_files(a=0, b=0, c=0).when(blank(1)).then_refused(errors.PoolsFull, point="storage_type")
+    with_files(a=0, b=0, c=0).when(blank(1)).then_refused(PoolsFull, point="storage_type")
     assert pool_of(with_files(a=0, b=1).when(blank(1)), "n0") == "b"
 
 
@@ -336,4 +337,4 @@ def test_a_request_for_many_drives_needs_as_many_files() -> None:
     """All are made or none; what one pool has no files for goes to the next."""
     outcome = with_files(a=2, b=1, c=0).when(blank(3))
     assert [pool_of(outcome, f"n{each}") for each in range(3)] == ["a", "a", "b"]
-    with_files(a=2, b=1, c=0).when(blank(4)).then_refused(errors.PoolsFull, point="storage_type")
+    with_files(a=2, b=1, c=0).when(blank(4)).then_refused(PoolsFull, point="storage_type")

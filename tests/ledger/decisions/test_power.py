@@ -5,7 +5,6 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain import errors
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import (
@@ -27,9 +26,11 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import DropVncPassword, Fact
-from ledger.domain.events import (
-    DriveDeleted,
-    JobSucceeded,
+from ledger.domain.errors.drives import DriveBusy
+from ledger.domain.errors.servers import ServerNotFound, ServerRunning, ServerStopped
+from ledger.domain.events.drives import DriveDeleted
+from ledger.domain.events.jobs import JobSucceeded
+from ledger.domain.events.servers import (
     Mount,
     PowerAction,
     ServerDefinition,
@@ -95,14 +96,14 @@ def test_a_restarted_server_stays_on_its_host() -> None:
 
 def test_a_running_server_cannot_be_started() -> None:
     """It runs already."""
-    given(RUNNING).when(ChangePower(ME, "s", "start")).then_refused(errors.ServerRunning, "s")
+    given(RUNNING).when(ChangePower(ME, "s", "start")).then_refused(ServerRunning, "s")
 
 
 @pytest.mark.parametrize("action", sorted({*ACTIONS} - {"start"}))
 @pytest.mark.parametrize("history", [SERVER, (RUNNING, ChangePower(ME, "s", "stop"))])
 def test_a_stopped_server_can_only_be_started(history: History, action: PowerAction) -> None:
     """One that never ran, and one that runs no more."""
-    given(history).when(ChangePower(ME, "s", action)).then_refused(errors.ServerStopped, "s")
+    given(history).when(ChangePower(ME, "s", action)).then_refused(ServerStopped, "s")
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -113,7 +114,7 @@ def test_only_own_servers_can_be_switched(uuid: str, action: PowerAction) -> Non
         server_created("theirs", owner=SOMEBODY_ELSE),
         server_created("gone"),
         DeleteServers(ME, ("gone",)),
-    ).when(ChangePower(ME, uuid, action)).then_refused(errors.ServerNotFound, uuid)
+    ).when(ChangePower(ME, uuid, action)).then_refused(ServerNotFound, uuid)
 
 
 NOT_READY: dict[str, tuple[History, History]] = {
@@ -131,14 +132,14 @@ def test_a_server_is_not_started_before_its_drives_are_ready(why: str) -> None:
     before, ready = NOT_READY[why]
     server = server_created("s", mount("b"))
     start = ChangePower(ME, "s", "start")
-    given(before, server).when(start).then_refused(errors.DriveBusy, "b")
+    given(before, server).when(start).then_refused(DriveBusy, "b")
     assert given(before, server, ready).when(start).refusal is None
 
 
 def test_a_cloned_server_is_not_started_before_its_disks_are_copied() -> None:
     """Though it is there from the beginning; its source may run meanwhile."""
     world = given(SERVER, CloneServer(ME, "s", "copy", "j"))
-    world.when(ChangePower(ME, "copy", "start")).then_refused(errors.DriveBusy, "new-1")
+    world.when(ChangePower(ME, "copy", "start")).then_refused(DriveBusy, "new-1")
     assert world.when(ChangePower(ME, "s", "start")).refusal is None
 
 
@@ -234,7 +235,7 @@ def test_a_clone_that_cannot_run_stays_stopped() -> None:
 def test_a_running_server_cannot_be_deleted(recurse: str) -> None:
     """Nor any other together with it."""
     world = given(RUNNING, server_created("t"))
-    world.when(DeleteServers(ME, ("t", "s"), recurse)).then_refused(errors.ServerRunning, "s")
+    world.when(DeleteServers(ME, ("t", "s"), recurse)).then_refused(ServerRunning, "s")
     given(RUNNING, ChangePower(ME, "s", "shutdown")).when(DeleteServers(ME, ("s",))).then(
         Fact("server-s", ServerDeleted()), DropVncPassword("s")
     )
@@ -248,8 +249,8 @@ def test_a_drive_of_a_running_server_cannot_be_deleted() -> None:
         server_created("t", mount("c")),
         ChangePower(ME, "s", "start"),
     )
-    given(RUNNING).when(DeleteDrives(ME, ("a",))).then_refused(errors.ServerRunning, "s")
-    given(shared).when(DeleteServers(ME, ("t",), "cdroms")).then_refused(errors.ServerRunning, "s")
+    given(RUNNING).when(DeleteDrives(ME, ("a",))).then_refused(ServerRunning, "s")
+    given(shared).when(DeleteServers(ME, ("t",), "cdroms")).then_refused(ServerRunning, "s")
 
 
 def test_a_running_server_and_its_drive_can_be_cloned() -> None:

@@ -15,7 +15,9 @@ from ledger.domain.commands import (
     ServerEdit,
 )
 from ledger.domain.context import Fact, SetPersonal
-from ledger.domain.events import CloneNaming, DriveCreated, ProfileChanged, ServerCreated
+from ledger.domain.events.drives import DriveCreated
+from ledger.domain.events.profiles import CloneNaming, ProfileChanged
+from ledger.domain.events.servers import ServerCreated
 from tests.support.deciding import Outcome, given
 from tests.support.opened import Opened
 from tests.support.world import (

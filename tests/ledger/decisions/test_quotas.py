@@ -17,14 +17,18 @@ from ledger.domain.commands import (
     DeleteDrives,
     DeleteServers,
     DeleteTag,
+    EditDrive,
+    EditServer,
+    EditTag,
     MarkDriveReady,
     NewDrive,
     NewServer,
     NewTag,
+    ServerEdit,
     StartAttempt,
     SucceedJob,
 )
-from ledger.domain.errors import QuotaExceeded, TooManyUploads
+from ledger.domain.errors.quotas import QuotaExceeded, TooManyUploads
 from ledger.domain.quotas import Quotas
 from tests.support.deciding import Given, History, given
 from tests.support.world import (
@@ -88,6 +92,61 @@ def test_jobs_that_have_ended_are_kept_and_count() -> None:
     ended = new_job("a"), StartAttempt("a", 1, "w"), SucceedJob("a", 1)
     assert within(Quotas(jobs_running=1), *ended).when(new_job("b")).refusal is None
     within(Quotas(jobs_kept=1), *ended).when(new_job("b")).then_refused(QuotaExceeded)
+
+
+def tagged(tag: str, *things: str) -> CreateTags:
+    return CreateTags(ME, (NewTag(tag, tag, {}, things),))
+
+
+THREE = (ready_drive("a"), ready_drive("b"), server_created("s"), new_tag("t"), new_tag("u"))
+
+
+def test_no_more_drives_and_servers_than_a_tag_may_have() -> None:
+    """By whichever command they get it; others may take their place."""
+    two = within(Quotas(things_per_tag=2), THREE, EditTag(ME, "t", resources=("a", "s")))
+    refused: tuple[Command, ...] = (
+        EditTag(ME, "t", resources=("a", "b", "s")),
+        EditDrive(ME, "b", tags=("t",)),
+        EditServer(ME, "s", ServerEdit(), tags=("t", "u")),
+        tagged("v", "a", "b", "s"),
+        CloneServer(ME, "s", "copy", "j"),
+        CreateDrives(ME, (NewDrive("c", disk(), tags=("u", "t")),), "blank"),
+    )
+    words = "the tag has 2 drives and servers, and may have no more: remove it from some"
+    for command in refused[:2] + refused[3:]:
+        two.when(command).then_refused(QuotaExceeded, words)
+    for command in (refused[2], EditTag(ME, "t", resources=("a", "b")), tagged("v", "a", "b")):
+        assert two.when(command).refusal is None
+
+
+def test_no_more_tags_than_a_drive_or_server_may_have() -> None:
+    """Those that it has may be replaced by as many."""
+    one = within(Quotas(tags_per_thing=1), THREE, EditTag(ME, "t", resources=("a", "s")))
+    words = "the drive or server has 1 tags, and may have no more: remove some"
+    for command in (
+        EditTag(ME, "u", resources=("s",)),
+        EditDrive(ME, "a", tags=("t", "u")),
+        EditServer(ME, "s", ServerEdit(), tags=("u", "t")),
+        tagged("v", "a"),
+    ):
+        one.when(command).then_refused(QuotaExceeded, words)
+    for command in (EditDrive(ME, "a", tags=("u",)), EditTag(ME, "u", resources=("b",))):
+        assert one.when(command).refusal is None
+
+
+def test_what_a_tag_has_beyond_a_lower_quota_it_keeps() -> None:
+    """It can be shown, renamed, sent back as it is, and taken off."""
+    quotas = Quotas(things_per_tag=1, tags_per_thing=1)
+    had = given(THREE, EditDrive(ME, "a", tags=("t", "u")), EditDrive(ME, "b", tags=("t",)))
+    had._circumstances = Foreseen(quotas=quotas)
+    for command in (
+        EditTag(ME, "t", "oak", None, ("a", "b")),
+        EditDrive(ME, "a", name="oak", tags=("t", "u")),
+        EditDrive(ME, "a", tags=("t",)),
+        DeleteTag(ME, "t"),
+        DeleteDrives(ME, ("a",)),
+    ):
+        assert had.when(command).refusal is None
 
 
 def test_a_command_is_refused_whole() -> None:

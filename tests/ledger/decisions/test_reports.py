@@ -4,7 +4,6 @@ from typing import get_args
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
     CancelJob,
@@ -18,9 +17,16 @@ from ledger.domain.commands import (
     UpdateProgress,
 )
 from ledger.domain.context import Fact
-from ledger.domain.events import (
-    DriveDeleted,
-    DriveReady,
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.jobs import (
+    JobHasChildren,
+    JobNotFound,
+    JobOver,
+    ProgressWentBack,
+    StaleAttempt,
+)
+from ledger.domain.events.drives import DriveDeleted, DriveReady
+from ledger.domain.events.jobs import (
     Fingerprint,
     JobAttemptLost,
     JobAttemptStarted,
@@ -29,8 +35,8 @@ from ledger.domain.events import (
     JobSucceeded,
     ProgressUpdated,
     Resource,
-    ServerChanged,
 )
+from ledger.domain.events.servers import ServerChanged
 from tests.support.deciding import Given, History, given
 from tests.support.world import ME, Foreseen, mount, ready_drive, server_created
 
@@ -67,7 +73,7 @@ def test_a_job_is_made_for_drives_and_servers() -> None:
 
 def test_a_job_cannot_be_made_twice() -> None:
     """A uuid that is taken is refused."""
-    given(JOB).when(JOB).then_refused(errors.AlreadyExists, "job j")
+    given(JOB).when(JOB).then_refused(AlreadyExists, "job j")
 
 
 def test_a_worker_starts_an_attempt() -> None:
@@ -100,9 +106,7 @@ def test_a_later_attempt_resumes_where_the_last_one_was() -> None:
 @pytest.mark.parametrize("attempt", [0, 1, 3])
 def test_only_the_next_attempt_can_begin(attempt: int) -> None:
     """Two workers that take the same job up at once cannot both have it."""
-    given(TAKEN_UP).when(StartAttempt("j", attempt, "v")).then_refused(
-        errors.StaleAttempt, "at attempt 1"
-    )
+    given(TAKEN_UP).when(StartAttempt("j", attempt, "v")).then_refused(StaleAttempt, "at attempt 1")
 
 
 def test_progress_is_recorded() -> None:
@@ -124,7 +128,7 @@ def test_progress_may_stand_still_or_grow(progress: int) -> None:
 def test_progress_neither_falls_nor_exceeds_the_total(progress: int) -> None:
     """A report below what is recorded, or above a hundred, is refused."""
     given(TAKEN_UP, UpdateProgress("j", 1, 40)).when(UpdateProgress("j", 1, progress)).then_refused(
-        errors.ProgressWentBack, "at 40 %"
+        ProgressWentBack, "at 40 %"
     )
 
 
@@ -132,7 +136,7 @@ def test_progress_does_not_fall_with_a_new_attempt() -> None:
     """Starting again does not reset it."""
     given(TAKEN_UP, UpdateProgress("j", 1, 40), StartAttempt("j", 2, "w")).when(
         UpdateProgress("j", 2, 39)
-    ).then_refused(errors.ProgressWentBack)
+    ).then_refused(ProgressWentBack)
 
 
 def job_after(*history: History) -> Job:
@@ -248,20 +252,20 @@ def test_a_job_no_longer_shows_a_lost_worker(after: History) -> None:
 def test_reports_of_a_replaced_attempt_are_refused(report: Report) -> None:
     """A worker that was thought dead cannot write history any more."""
     given(TAKEN_UP, StartAttempt("j", 2, "v")).when(report).then_refused(
-        errors.StaleAttempt, "at attempt 2, not 1"
+        StaleAttempt, "at attempt 2, not 1"
     )
 
 
 @pytest.mark.parametrize("report", reports("j", 2), ids=lambda report: type(report).__name__)
 def test_reports_of_an_attempt_that_never_began_are_refused(report: Report) -> None:
     """A report belongs to the attempt that is under way."""
-    given(TAKEN_UP).when(report).then_refused(errors.StaleAttempt)
+    given(TAKEN_UP).when(report).then_refused(StaleAttempt)
 
 
 @pytest.mark.parametrize("report", reports("j", 0), ids=lambda report: type(report).__name__)
 def test_reports_on_a_job_without_an_attempt_are_refused(report: Report) -> None:
     """Attempt zero is none."""
-    given(JOB).when(report).then_refused(errors.StaleAttempt)
+    given(JOB).when(report).then_refused(StaleAttempt)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +278,7 @@ def test_reports_on_a_job_without_an_attempt_are_refused(report: Report) -> None
 )
 def test_an_ended_job_never_changes(end: Report, command: Report) -> None:
     """Nothing is reported of it, nobody takes it up, and it gets no sub-jobs."""
-    given(TAKEN_UP, end).when(command).then_refused(errors.JobOver, "job j has ended")
+    given(TAKEN_UP, end).when(command).then_refused(JobOver, "job j has ended")
 
 
 @pytest.mark.parametrize(
@@ -284,7 +288,7 @@ def test_an_ended_job_never_changes(end: Report, command: Report) -> None:
 )
 def test_an_unknown_job_is_not_found(command: Report) -> None:
     """There is nothing to report on."""
-    given().when(command).then_refused(errors.JobNotFound, "j")
+    given().when(command).then_refused(JobNotFound, "j")
 
 
 def test_a_job_succeeds() -> None:
@@ -343,7 +347,7 @@ def test_a_job_with_sub_jobs_is_done_by_them(command: Report) -> None:
     """No worker takes it up or reports on it."""
     given(
         ready_drive("a"), server_created("s", mount("a")), CloneServer(ME, "s", "copy", "j")
-    ).when(command).then_refused(errors.JobHasChildren, "j")
+    ).when(command).then_refused(JobHasChildren, "j")
 
 
 def test_every_report_is_tested_here() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from ledger.domain.commands import RecordRestore
 from ledger.domain.context import Fact
-from ledger.domain.events import LedgerRestored
+from ledger.domain.events.housekeeping import LedgerRestored
 from tests.support.deciding import given
 
 RECORDED = Fact("restoration-r", LedgerRestored(2, "note"))

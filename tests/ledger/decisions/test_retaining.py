@@ -18,8 +18,9 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import Discarded, Fact
-from ledger.domain.errors import KeepOutOfRange, NotDue, NotParked, NotReleased
-from ledger.domain.events import (
+from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue, NotParked, NotReleased
+from ledger.domain.events import Recorded
+from ledger.domain.events.housekeeping import (
     ArchiveWritten,
     DiscardedTree,
     JobsDiscarded,
@@ -28,6 +29,7 @@ from ledger.domain.events import (
     StreamParked,
     StreamReleased,
 )
+from ledger.domain.events.jobs import JobCancelled, JobCreated, JobSucceeded
 from ledger.store.seam import RowKey
 from tests.support.deciding import given
 from tests.support.world import ME, START
@@ -121,8 +123,20 @@ def test_a_sweep_continues_until_it_has_ended() -> None:
         (ENDED[:2], ("root", "below")),
         (ENDED, ("below", "root")),
         ((*ENDED[:2], CreateJob(ME, "second", "x", parent="root"), *ENDED[2:]), ("root", "below")),
+        (ENDED, ("root",)),
+        (ENDED, ("root", "root")),
+        ((*ENDED, CreateJob(ME, "else", "x"), CancelJob(ME, "else")), ("root", "else")),
     ],
-    ids=["never was", "runs", "runs below", "no root", "another runs below"],
+    ids=[
+        "never was",
+        "runs",
+        "runs below",
+        "no root",
+        "another runs below",
+        "ended, left out",
+        "twice",
+        "another tree",
+    ],
 )
 def test_a_running_tree_is_never_discarded(
     history: Sequence[object], jobs: tuple[str, ...]
@@ -133,6 +147,14 @@ def test_a_running_tree_is_never_discarded(
     given(cancelled, history).when(discard(over, DiscardedTree(ME, jobs, LONG_AGO))).then_refused(
         NotDue, f"job {jobs[0]} is not due"
     )
+
+
+@pytest.mark.parametrize("jobs", [("root", "below"), ("root",)])
+def test_a_tree_runs_as_long_as_any_job_in_it(jobs: tuple[str, ...]) -> None:
+    """Its root may have ended before, and a plan may even leave out what still runs."""
+    history = given(ENDED[:2])
+    history.world.stage("job-root", Recorded(START, "test", "", JobSucceeded()))
+    history.when(discard(DiscardedTree(ME, jobs, LONG_AGO))).then_refused(NotDue, "job root")
 
 
 def test_a_tree_that_ended_at_the_cutoff_stays() -> None:
@@ -182,8 +204,12 @@ def test_only_a_parked_stream_can_be_released(*, skip: bool) -> None:
 
 
 def test_a_skipped_stream_may_be_discarded_unread() -> None:
-    """For a decision, the job does not exist."""
-    skipped = given(PARK, ReleaseStream("job-root", skip=True))
+    """What it says is not looked at, nor whether more was below it; the others must have ended."""
+    skipped = given(
+        Fact("job-below", JobCreated("x", ME, (), "root", "root")),
+        Fact("job-below", JobCancelled()),
+        (PARK, ReleaseStream("job-root", skip=True)),
+    )
     skipped.when(discard(TREE, unread=("job-root",))).then(
         Fact("sweep-1", discarded(TREE)), Discarded(("job-root", "job-below"), ROWS)
     )

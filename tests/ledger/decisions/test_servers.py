@@ -2,7 +2,6 @@
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.aggregates.server import Server
 from ledger.domain.commands import (
     CloneDrive,
@@ -13,8 +12,11 @@ from ledger.domain.commands import (
     Recurse,
 )
 from ledger.domain.context import DropVncPassword, Fact, SetVncPassword
-from ledger.domain.events import (
-    DriveDeleted,
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.drives import DriveAlreadyMounted, DriveBusy, DriveNotFound
+from ledger.domain.errors.servers import ServerBusy, ServerNotFound
+from ledger.domain.events.drives import DriveDeleted
+from ledger.domain.events.servers import (
     IpConf,
     Mount,
     Nic,
@@ -67,7 +69,7 @@ def test_a_server_cannot_be_made_twice() -> None:
     """A uuid that is taken, be it by a deleted server, is refused."""
     world = given(server_created("s"), server_created("gone"), DeleteServers(ME, ("gone",)))
     for uuid in ("s", "gone"):
-        world.when(CreateServers(ME, (new_server(uuid),))).then_refused(errors.AlreadyExists, uuid)
+        world.when(CreateServers(ME, (new_server(uuid),))).then_refused(AlreadyExists, uuid)
 
 
 @pytest.mark.parametrize("uuid", ["nothing", "theirs"])
@@ -75,21 +77,21 @@ def test_only_own_drives_can_be_attached(uuid: str) -> None:
     """A drive of another account is not found."""
     given(ready_drive("theirs", owner=SOMEBODY_ELSE)).when(
         CreateServers(ME, (new_server("s", mount(uuid)),))
-    ).then_refused(errors.DriveNotFound, uuid)
+    ).then_refused(DriveNotFound, uuid)
 
 
 def test_a_disk_is_attached_to_one_server() -> None:
     """A disk that a server has mounted cannot be mounted by another."""
     given(ready_drive("a"), server_created("s", mount("a"))).when(
         CreateServers(ME, (new_server("t", mount("a")),))
-    ).then_refused(errors.DriveAlreadyMounted, "a", point="drives")
+    ).then_refused(DriveAlreadyMounted, "a", point="drives")
 
 
 def test_a_disk_is_attached_to_one_place_of_a_server() -> None:
     """One server cannot mount a disk twice."""
     given(ready_drive("a")).when(
         CreateServers(ME, (new_server("s", mount("a"), mount("a", 1)),))
-    ).then_refused(errors.DriveAlreadyMounted, point="drives")
+    ).then_refused(DriveAlreadyMounted, point="drives")
 
 
 def test_two_servers_of_one_command_cannot_share_a_disk() -> None:
@@ -97,7 +99,7 @@ def test_two_servers_of_one_command_cannot_share_a_disk() -> None:
     outcome = given(ready_drive("a")).when(
         CreateServers(ME, (new_server("s", mount("a")), new_server("t", mount("a"))))
     )
-    outcome.then_refused(errors.DriveAlreadyMounted, point="drives")
+    outcome.then_refused(DriveAlreadyMounted, point="drives")
     assert outcome.world.cached_stream("server-s") == NO_STREAM
 
 
@@ -172,7 +174,7 @@ def test_only_own_servers_can_be_deleted(uuid: str) -> None:
         server_created("theirs", owner=SOMEBODY_ELSE),
         server_created("gone"),
         DeleteServers(ME, ("gone",)),
-    ).when(DeleteServers(ME, ("mine", uuid))).then_refused(errors.ServerNotFound, uuid)
+    ).when(DeleteServers(ME, ("mine", uuid))).then_refused(ServerNotFound, uuid)
 
 
 @pytest.mark.parametrize("uuid", ["s", "copy"])
@@ -180,13 +182,13 @@ def test_a_server_that_is_being_cloned_cannot_be_deleted(uuid: str) -> None:
     """Neither the source nor the destination of a running job."""
     given(
         ready_drive("a"), server_created("s", mount("a")), CloneServer(ME, "s", "copy", "j")
-    ).when(DeleteServers(ME, (uuid,))).then_refused(errors.ServerBusy, uuid)
+    ).when(DeleteServers(ME, (uuid,))).then_refused(ServerBusy, uuid)
 
 
 def test_a_server_is_not_deleted_with_a_drive_that_is_being_cloned() -> None:
     """The server itself could go, but not its busy disk: so neither goes."""
     world = given(ready_drive("a"), server_created("s", mount("a")), CloneDrive(ME, "a", "b", "j"))
-    world.when(DeleteServers(ME, ("s",), "disks")).then_refused(errors.DriveBusy, "a")
+    world.when(DeleteServers(ME, ("s",), "disks")).then_refused(DriveBusy, "a")
     world.when(DeleteServers(ME, ("s",))).then(
         Fact("server-s", ServerDeleted()), DropVncPassword("s")
     )

@@ -20,7 +20,8 @@ from ledger.domain.commands import (
     StartAttempt,
     SucceedJob,
 )
-from ledger.domain.events import drive_stream, job_stream
+from ledger.domain.events.drives import drive_stream
+from ledger.domain.events.jobs import job_stream
 from ledger.domain.image_tasks import (
     GrowImage,
     MakeImage,

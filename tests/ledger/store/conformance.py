@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -20,17 +21,12 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.aggregates.server import Server
 from ledger.domain.context import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
-from ledger.domain.events import (
-    DriveDeleted,
-    DriveReady,
-    Event,
-    JobCreated,
-    Recorded,
-    Resource,
-    ServerCreated,
-)
+from ledger.domain.events import Event, Recorded
+from ledger.domain.events.drives import DriveDeleted, DriveReady
+from ledger.domain.events.jobs import JobCreated, Resource
+from ledger.domain.events.servers import ServerCreated
 from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
-from ledger.store.compaction import delete_events, ends_of
+from ledger.store.compaction import delete_events
 from ledger.store.seam import (
     Batch,
     Conflict,
@@ -45,6 +41,7 @@ from ledger.store.seam import (
 )
 from ledger.store.tables import guards, tiles
 from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables.spent_ids import is_spent
 from ledger.store.tables.stamps import date_stored, has_faults, newest_stamp
 from ledger.store.tables.streams import (
     events_of_kind,
@@ -72,8 +69,19 @@ def batch(
     drops: Sequence[RowKey] = (),
     secrets: Sequence[Secret] = (),
     claims: Sequence[RecordedClaim] = (),
+    unspent: Sequence[str] = (),
+    spent: Sequence[str] = (),
 ) -> Batch:
-    return Batch(list(events), list(guards), puts or {}, list(drops), list(secrets), list(claims))
+    return Batch(
+        list(events),
+        list(guards),
+        puts or {},
+        list(drops),
+        list(secrets),
+        list(claims),
+        unspent=list(unspent),
+        spent=list(spent),
+    )
 
 
 def claimed(
@@ -224,6 +232,18 @@ class Conflicts(_Suite):
         with pytest.raises(Conflict):
             store.append(batch(event("drive-a", 1, DriveDeleted())))
         assert len(read_stream(store, "drive-a")) == 1
+
+    def test_nothing_is_written_that_rests_on_a_job_which_was_discarded(
+        self, store: Store, other: Store
+    ) -> None:
+        """Be it long ago and elsewhere, and one of many. What discards it may rest on it."""
+        jobs = [f"j{nth}" for nth in range(600)]
+        store.append(batch(event("drive-a"), unspent=jobs[:1], spent=jobs[:1]))
+        with pytest.raises(Conflict):
+            other.append(batch(event("drive-b"), unspent=jobs))
+        assert read_stream(store, "drive-b") == []
+        other.append(batch(event("drive-b"), unspent=jobs[1:], spent=jobs[:2]))
+        assert [store.read(partial(is_spent, job=job)) for job in jobs[:3]] == [True, True, False]
 
     def test_a_stream_does_not_begin_over_its_tail(self, store: Store) -> None:
         """Which a compaction has left of it, and which would become part of the new one."""
@@ -524,7 +544,6 @@ class Reading(_Suite):
             assert [*spans(cursor, streams)] == there
             assert [stream for stream, _ in histories(cursor, streams, 6)] == there
             assert len(events_of_kind(cursor, "drive", 0)) == 4
-            assert [stream for stream in streams if ends_of(cursor, stream)] == there
             assert tails(cursor) == ["drive-half"]
 
 

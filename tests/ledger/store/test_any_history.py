@@ -15,17 +15,25 @@ import pytest
 from ledger.domain import commands as c
 from ledger.domain.aggregates.job import Job
 from ledger.domain.errors import Refusal
-from ledger.domain.events import IpConf, Nic, job_stream
+from ledger.domain.events.jobs import job_stream
+from ledger.domain.events.servers import IpConf, Nic
 from ledger.domain.quotas import Quotas
 from ledger.store.seam import Cursor
 from ledger.store.state_cache import StateCache
-from projections.tables import AttachmentRow, IpRow
+from projections.tables import IpRow
 from tests.support.opened import Opened
 from tests.support.world import GIB, ME, SOMEBODY_ELSE, Foreseen, disk, machine, mount
 
 COMMANDS = 400
 QUOTAS = Quotas(
-    drives=40, servers=12, tags=5, keypairs=4, unfinished_uploads=2, jobs_running=8, jobs_kept=100
+    drives=40,
+    servers=12,
+    addresses=7,
+    tags=5,
+    keypairs=4,
+    unfinished_uploads=2,
+    jobs_running=8,
+    jobs_kept=100,
 )
 NETWORK = "10.9.0.0/28"
 """So small that starts are refused for want of an address."""
@@ -179,7 +187,7 @@ class Happenings:
     def _leaf(self, owner: str) -> str:
         job = self._opened.current(job_stream(self._one("job", owner)))
         if isinstance(job, Job) and job.children:
-            return self._chance.choice(job.children).uuid
+            return self._chance.choice([*job.children]).uuid
         return "none" if job is None else job.uuid
 
     def _finish(self, owner: str) -> c.Command:
@@ -215,8 +223,15 @@ def check_shown(opened: Opened) -> None:
     rows = opened.rows()
     ips = [IpRow(*row) for row in rows["ips"]]
     assert len({(ip.owner, ip.uuid) for ip in ips}) == len(ips)
-    there = {row[0] for kind in ("drives", "keypairs") for row in rows[kind]}
-    assert {AttachmentRow(*row).resource for row in rows["attachments"]} <= there
+    drives, keypairs, servers = [
+        {str(row[0]): str(row[1]) for row in rows[kind]}
+        for kind in ("drives", "keypairs", "servers")
+    ]
+    with opened.snapshot() as snapshot:
+        for owner in set(servers.values()):
+            for server in snapshot.servers_among(list(servers), owner):
+                assert drives.keys() >= {mount.drive for mount in server.mounts}
+                assert keypairs.keys() >= set(server.definition.pubkeys)
 
 
 @pytest.mark.parametrize("nth", range(3))

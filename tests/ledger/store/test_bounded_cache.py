@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.domain.commands import CreateDrives, EditDrive, NewDrive
+from ledger.domain.commands import CreateDrives, CreateTags, EditDrive, NewDrive, NewTag
 from ledger.store import state_cache
 from ledger.store.bounded_cache import BoundedCache
 from tests.support.opened import Opened
@@ -63,3 +63,22 @@ def test_long_texts_leave_the_writers_memory(
             shown = snapshot.drives_among(drives, ME)
     assert [each.definition.name for each in shown] == ["oak"] * len(drives)
     assert [each.definition.meta["note"][:2] for each in shown] == drives
+
+
+def test_what_bears_long_tags_leaves_the_writers_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So do the tags of what has many; all are read again when they are needed."""
+    monkeypatch.setattr(state_cache, "CACHED_BYTES", 10_000)
+    drives, tags = [[f"{kind}{number}" for number in range(30)] for kind in "dt"]
+    with Opened(tmp_path / "ledger.sqlite") as opened:
+        opened.do(CreateDrives(ME, tuple(NewDrive(drive, disk()) for drive in drives), "blank"))
+        for tag in tags:
+            opened.do(CreateTags(ME, (NewTag(tag, tag, {}, tuple(drives[1:])),)))
+        cache = opened.ledger._writer._committed.cache
+        assert 0 < cache._streams.bytes <= 10_000
+        assert 0 < cache._relations.bytes <= 10_000
+        opened.do(EditDrive(ME, "d0", tags=tuple(tags)), EditDrive(ME, "d1", tags=("t1",)))
+        with opened.views.snapshot() as snapshot:
+            shown = {tag.uuid: len(tag.resources) for tag in snapshot.tags_among(tags, ME)}
+        assert shown == {tag: 30 if tag == "t1" else 29 for tag in tags}

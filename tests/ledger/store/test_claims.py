@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.commands import DeleteDrives
+from ledger.domain.errors.drives import DriveNotFound
+from ledger.domain.errors.store import AlreadyClaimed
 from ledger.domain.idempotency import KEPT, Claim, RecordedClaim
 from ledger.store.seam import Cursor
 from ledger.store.tables import idempotency_keys as claims
@@ -35,7 +36,7 @@ def test_a_key_is_claimed_once(opened: Opened) -> None:
     """The second command is not even decided: it would be refused for another reason."""
     opened.do(new_drive("a"), by=keyed())
     for late in (new_drive("b"), DeleteDrives(ME, ("nothing",))):
-        with pytest.raises(errors.AlreadyClaimed):
+        with pytest.raises(AlreadyClaimed):
             opened.do(late, by=keyed(seed="another"))
     assert drives(opened) == ["a"]
     opened.do(new_drive("b"), by=keyed("another key"))
@@ -44,7 +45,7 @@ def test_a_key_is_claimed_once(opened: Opened) -> None:
 
 def test_a_refused_command_claims_nothing(opened: Opened) -> None:
     """The next one under its key may succeed."""
-    with pytest.raises(errors.DriveNotFound):
+    with pytest.raises(DriveNotFound):
         opened.do(DeleteDrives(ME, ("nothing",)), by=keyed())
     assert opened.store.read(lambda cursor: claims.find(cursor, ME, "key")) is None
     opened.do(new_drive("a"), by=keyed())
@@ -57,7 +58,7 @@ async def test_two_commands_with_one_claim_in_a_batch(opened: Opened) -> None:
         twins = [asyncio.ensure_future(opened.ledger.execute(c, keyed())) for c in commands]
         await asyncio.sleep(0)
     ends = await asyncio.wait_for(asyncio.gather(*twins, return_exceptions=True), PATIENCE_S)
-    assert [type(end) for end in ends] == [errors.DriveNotFound, int, errors.AlreadyClaimed]
+    assert [type(end) for end in ends] == [DriveNotFound, int, AlreadyClaimed]
     assert drives(opened) == ["a"]
 
 
@@ -65,7 +66,7 @@ def test_another_process_sees_the_claim(opened: Opened, other: Opened) -> None:
     """Nothing about claims is remembered: the store is asked."""
     other.do(new_drive("x"))
     opened.do(new_drive("a"), by=keyed())
-    with pytest.raises(errors.AlreadyClaimed):
+    with pytest.raises(AlreadyClaimed):
         other.do(new_drive("b"), by=keyed())
 
 
@@ -85,7 +86,7 @@ def test_processes_that_claim_at_once(
         return found
 
     monkeypatch.setattr(opened.store, "read", late)
-    with pytest.raises(errors.AlreadyClaimed):
+    with pytest.raises(AlreadyClaimed):
         opened.do(new_drive("a"), by=keyed())
     assert [found and found.claim.seed for found in looked] == [None, "other"]
     assert drives(opened) == ["b"]
@@ -105,7 +106,7 @@ def test_a_claim_expires_after_a_day(tmp_path: Path) -> None:
             if seconds % KEPT.total_seconds() == 0:
                 opened.do(new_drive(f"d{nth}"), by=keyed())
             else:
-                with pytest.raises(errors.AlreadyClaimed):
+                with pytest.raises(AlreadyClaimed):
                     opened.do(new_drive(f"d{nth}"), by=keyed())
         assert drives(opened) == ["d0", "d3", "d5"]
 

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from ledger.domain.commands import CreateDrives, DeleteDrives, MarkDriveReady, NewDrive
-from ledger.domain.errors import QuotaExceeded
+from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.quotas import EVERYBODY, Holding, Kind, Quotas
 from ledger.store.holding_counts import HoldingCounts
 from projections.views.generations import InlineProjection
@@ -81,7 +81,15 @@ def test_counts_are_right_after_every_command(opened: Opened) -> None:
     for command in (*STORY, upload, begun, MarkDriveReady("sent")):
         opened.do(command)
         assert miscounted(opened) == {}, command
-    for kind in ("drives", "servers", "tags", "keypairs", "unfinished-uploads", "jobs-running"):
+    for kind in (
+        "drives",
+        "servers",
+        "addresses",
+        "tags",
+        "keypairs",
+        "unfinished-uploads",
+        "jobs-running",
+    ):
         assert there(opened, Holding(ME, kind)), kind
 
 

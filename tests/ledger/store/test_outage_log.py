@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ledger.domain.errors import Expected, StoreUnreachable
+from ledger.domain.errors import Expected
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.store.patience import LOGGED_S, OutageLog
 
 

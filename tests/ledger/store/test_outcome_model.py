@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ledger.domain.errors import CommitFailed, CommitPending, StoreUnreachable
+from ledger.domain.errors.store import CommitFailed, CommitPending, StoreUnreachable
 from ledger.domain.outcomes import outcome_of
 from ledger.store.postgres.marks import Marks
 from ledger.store.writer.waiting import Turn

@@ -15,7 +15,7 @@ import pytest
 
 from ledger.domain.commands import CreateTags, DeleteTag, NewTag
 from ledger.domain.disk_space import RESERVE_MOST, DiskState, longest_wal
-from ledger.domain.errors import BackupHeldUp, ReadCut, StoreFull
+from ledger.domain.errors.store import BackupHeldUp, ReadCut, StoreFull
 from ledger.store.seam import Store
 from ledger.store.sqlite import backup
 from ledger.store.sqlite import long_reads as sqlite_long_reads

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ledger.domain.errors import StoreFull
+from ledger.domain.errors.store import StoreFull
 from ledger.domain.outcomes import outcome_of
 from tests.support.failing_calls import BEGUN, HARMLESS
 from tests.support.opened import Opened

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.errors import StoreBusy, StoreFailed
+from ledger.domain.errors.store import StoreBusy, StoreFailed
 from ledger.store.engines import sqlite_engine
 from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.sqlite.connections import long_reads, open_connection, sqlite_reader

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 import ledger.store.writer.deciding
-from ledger.domain import errors
 from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
@@ -32,7 +31,12 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.events import Resource
+from ledger.domain.errors import AlreadyExists, Expected
+from ledger.domain.errors.drives import DriveBusy, DriveNotFound
+from ledger.domain.errors.pools import UnknownStorageType
+from ledger.domain.errors.store import StoreFailed, StoreUnreachable
+from ledger.domain.errors.tags import TagNotFound
+from ledger.domain.events.jobs import Resource
 from ledger.store.patience import STAMP_S
 from ledger.store.seam import Batch, Commit, Conflict, Cursor, StampsRefused
 from ledger.store.writer import BATCH_LIMIT, Caller
@@ -140,7 +144,7 @@ async def test_each_command_sees_the_changes_of_those_before_it(opened: Opened) 
         DeleteDrives(ME, ("a",)),
     )
     kinds = [type(outcome) for outcome in outcomes]
-    assert [int, int, int, errors.DriveBusy, errors.AlreadyExists, int, int, int] == kinds
+    assert [int, int, int, DriveBusy, AlreadyExists, int, int, int] == kinds
     assert drives(opened) == []
     assert opened.replay().divergence is None
 
@@ -151,7 +155,7 @@ async def test_a_refused_command_is_refused_alone(opened: Opened) -> None:
         ME, (NewDrive("half", disk()), NewDrive("x", disk(storage_type="tape"))), "blank"
     )
     outcomes = await together(opened, new_drive("a"), half, new_drive("b"), new_drive("half"))
-    assert [int, errors.UnknownStorageType, int, int] == [type(outcome) for outcome in outcomes]
+    assert [int, UnknownStorageType, int, int] == [type(outcome) for outcome in outcomes]
     assert drives(opened) == ["a", "b", "half"]
 
 
@@ -170,7 +174,7 @@ async def test_secrets_are_kept_with_their_command_only(opened: Opened) -> None:
 async def test_refused_commands_alone_write_nothing(opened: Opened, batches: list[Batch]) -> None:
     """There is no empty transaction."""
     outcomes = await together(opened, DeleteDrives(ME, ("a",)), DeleteDrives(ME, ("b",)))
-    assert [errors.DriveNotFound] * 2 == [type(outcome) for outcome in outcomes]
+    assert [DriveNotFound] * 2 == [type(outcome) for outcome in outcomes]
     assert batches == []
 
 
@@ -211,9 +215,9 @@ def test_an_id_is_taken_as_long_as_a_tail_is_left_of_its_stream(opened: Opened) 
     ).result()
     opened.ledger.exclusive(lambda _: opened.ledger.forget()).result()
     for _ in range(2):
-        with pytest.raises(errors.AlreadyExists):
+        with pytest.raises(AlreadyExists):
             opened.do(CreateTags(ME, (NewTag("t", "new"),)))
-        with pytest.raises(errors.TagNotFound):
+        with pytest.raises(TagNotFound):
             opened.do(EditTag(ME, "t", name="newer"))
     opened.do(CreateTags(ME, (NewTag("other", "new"),)))
 
@@ -270,7 +274,7 @@ async def test_a_command_that_cannot_be_stored_fails_alone(opened: Opened, why: 
     assert isinstance(first, int)
     assert isinstance(last, int)
     assert isinstance(failed, Exception)
-    assert not isinstance(failed, errors.StoreFailed)
+    assert not isinstance(failed, StoreFailed)
     assert drives(opened) == ["a", "c"]
     assert opened.failures == []
     opened.do(new_drive("d"))
@@ -423,7 +427,7 @@ def test_the_position_is_raised_before_anybody_is_notified(opened: Opened) -> No
         second.ledger.listen(lambda commit: seen.append((commit.position, second.ledger.position)))
         at_the_start = second.ledger.position
         answered = second.do(new_drive("b"))
-        with pytest.raises(errors.DriveNotFound):
+        with pytest.raises(DriveNotFound):
             second.do(DeleteDrives(ME, ("x",)))
         second.ledger.exclusive(lambda _: None).result(PATIENCE_S)
         with second.ledger.log() as log:
@@ -468,9 +472,9 @@ async def test_stop_finishes_waiting_commands(tmp_path: Path) -> None:
     await asyncio.wait_for(asyncio.gather(*tasks, stopping), PATIENCE_S)
     assert work.result(0) == "done"
     assert len(drives(opened)) == BATCH_LIMIT + 10
-    with pytest.raises(errors.StoreUnreachable):
+    with pytest.raises(StoreUnreachable):
         await opened.ledger.execute(new_drive("late"), CALLER)
-    with pytest.raises(errors.StoreFailed):
+    with pytest.raises(StoreFailed):
         opened.ledger.exclusive(lambda _: None)
     opened.close()
 
@@ -485,7 +489,7 @@ async def test_once_the_store_has_failed_everything_is_refused(
 
     def fail_once(batch: Batch) -> int:
         monkeypatch.setattr(opened.store, "append", append)
-        raise errors.StoreFailed("the disk is on fire")
+        raise StoreFailed("the disk is on fire")
 
     monkeypatch.setattr(opened.store, "append", fail_once)
     with held(opened):
@@ -497,10 +501,10 @@ async def test_once_the_store_has_failed_everything_is_refused(
         work = opened.ledger.exclusive(lambda _: None)
     outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_S)
     assert {"the disk is on fire"} == {str(outcome) for outcome in outcomes}
-    assert {errors.StoreFailed} == {type(outcome) for outcome in outcomes}
-    with pytest.raises(errors.StoreFailed):
+    assert {StoreFailed} == {type(outcome) for outcome in outcomes}
+    with pytest.raises(StoreFailed):
         work.result(PATIENCE_S)
-    with pytest.raises(errors.StoreFailed, match="on fire"):
+    with pytest.raises(StoreFailed, match="on fire"):
         opened.do(new_drive("later"))
     assert drives(opened) == ["before"]
     assert [str(failure) for failure in opened.failures] == ["the disk is on fire"]
@@ -512,11 +516,11 @@ async def test_a_store_that_cannot_read_has_failed_too(
     """A decision on what cannot be read must not be made."""
 
     def fail(_: Callable[[Cursor], Any]) -> None:
-        raise errors.StoreFailed("unreadable")
+        raise StoreFailed("unreadable")
 
     monkeypatch.setattr(opened.store, "read", fail)
     outcomes = await together(opened, new_drive("a"), MarkDriveReady("b"))
-    assert [errors.StoreFailed] * 2 == [type(outcome) for outcome in outcomes]
+    assert [StoreFailed] * 2 == [type(outcome) for outcome in outcomes]
     assert len(opened.failures) == 1
 
 
@@ -524,11 +528,11 @@ def test_exclusive_work_that_meets_a_failing_store_stops_the_writer(opened: Open
     """Exclusive work is no exception."""
 
     def work(_: Cursor) -> None:
-        raise errors.StoreFailed("mid-way")
+        raise StoreFailed("mid-way")
 
-    with pytest.raises(errors.StoreFailed, match="mid-way"):
+    with pytest.raises(StoreFailed, match="mid-way"):
         opened.ledger.exclusive(work).result(PATIENCE_S)
-    with pytest.raises(errors.StoreFailed):
+    with pytest.raises(StoreFailed):
         opened.do(new_drive("a"))
     assert len(opened.failures) == 1
 
@@ -554,7 +558,7 @@ def test_a_refusal_of_stamps_is_over_once_its_command_is_refused(
 
     def decide_late(command: object, *rest: object) -> object:
         if command == DeleteDrives(ME, ("a",)) and next(too_late):
-            raise errors.DriveNotFound("a")
+            raise DriveNotFound("a")
         return decide(command, *rest)
 
     opened.do(new_drive("a"))
@@ -566,7 +570,7 @@ def test_a_refusal_of_stamps_is_over_once_its_command_is_refused(
     monkeypatch.setattr(ledger.store.writer.deciding, "decide", decide_late)
     monkeypatch.setattr(opened.store, "append", refuse)
     monkeypatch.setattr(opened.ledger._writer._group, "_elapsed_s", lambda: next(minutes))
-    with pytest.raises(errors.DriveNotFound):
+    with pytest.raises(DriveNotFound):
         opened.do(DeleteDrives(ME, ("a",)))
     opened.do(new_drive("b"))
     assert drives(opened) == ["a", "b"]
@@ -574,11 +578,11 @@ def test_a_refusal_of_stamps_is_over_once_its_command_is_refused(
 
 def test_refusals_are_found_in_the_callers_thread(opened: Opened) -> None:
     """A blocking caller gets the refusal itself."""
-    with pytest.raises(errors.DriveNotFound, match="nothing"):
+    with pytest.raises(DriveNotFound, match="nothing"):
         opened.do(DeleteDrives(ME, ("nothing",)))
 
 
-@pytest.mark.parametrize("kind", [errors.StoreUnreachable, ZeroDivisionError])
+@pytest.mark.parametrize("kind", [StoreUnreachable, ZeroDivisionError])
 async def test_work_may_fail_after_its_caller_has_gone(
     opened: Opened, caplog: pytest.LogCaptureFixture, kind: type[Exception]
 ) -> None:
@@ -599,5 +603,5 @@ async def test_work_may_fail_after_its_caller_has_gone(
     await opened.ledger.write(lambda _: None)  # after which the first has ended
     gc.collect()  # only then does asyncio tell of what nobody has retrieved
     logged = [record.getMessage() for record in caplog.records]
-    expected = issubclass(kind, errors.Expected)
+    expected = issubclass(kind, Expected)
     assert logged == ([] if expected else ["work failed for which nobody waited any more"])

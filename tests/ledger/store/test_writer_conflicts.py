@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
@@ -18,6 +17,10 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
+from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.drives import DriveBusy, DriveNotFound
+from ledger.domain.errors.jobs import JobOver, ProgressWentBack
+from ledger.domain.errors.store import ConcurrentChange
 from ledger.store.seam import Batch, Conflict, StampsRefused
 from ledger.store.writer import CONFLICT_LIMIT, LOST_LIMIT
 from tests.ledger.store.test_writer import drives, new_drive, together
@@ -72,7 +75,7 @@ def test_a_command_that_is_redone_may_be_refused(opened: Opened, other: Opened) 
     """The earlier decision does not count."""
     opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
     other.do(SucceedJob("j", 1))
-    with pytest.raises(errors.JobOver):
+    with pytest.raises(JobOver):
         opened.do(UpdateProgress("j", 1, 50))
     assert opened.replay().divergence is None
 
@@ -85,7 +88,7 @@ def test_a_clone_conflicts_with_a_deletion_of_its_source(
     opened.do(CreateDrives(ME, (NewDrive("d", disk()),), "blank"), MarkDriveReady("d"))
     for nth in range(times):
         other.do(CloneDrive(ME, "d", f"copy-{nth}", f"j{nth}"))
-    with pytest.raises(errors.DriveBusy):
+    with pytest.raises(DriveBusy):
         opened.do(DeleteDrives(ME, ("d",)))
     assert opened.current("drive-d") == other.current("drive-d")
     assert opened.replay().divergence is None
@@ -95,7 +98,7 @@ def test_a_deletion_conflicts_with_a_clone_of_its_drive(opened: Opened, other: O
     """The other way round."""
     opened.do(CreateDrives(ME, (NewDrive("d", disk()),), "blank"), MarkDriveReady("d"))
     other.do(DeleteDrives(ME, ("d",)))
-    with pytest.raises(errors.DriveNotFound):
+    with pytest.raises(DriveNotFound):
         opened.do(CloneDrive(ME, "d", "copy", "j"))
     assert opened.replay().divergence is None
 
@@ -109,7 +112,7 @@ def test_outdated_state_is_read_again_after_a_conflict(opened: Opened, other: Op
         StartAttempt("j", 1, "w"),
     )
     other.do(SucceedJob("j", 1))
-    with pytest.raises(errors.JobOver):
+    with pytest.raises(JobOver):
         opened.do(SucceedJob("j", 1))
     opened.do(DeleteDrives(ME, ("d",)))
 
@@ -128,7 +131,7 @@ async def test_a_conflict_costs_nobody_else_a_command(opened: Opened, other: Ope
         *commands[10:],
     )
     refused = [type(outcome) for outcome in outcomes if not isinstance(outcome, int)]
-    assert [errors.AlreadyExists, errors.ProgressWentBack] == refused
+    assert [AlreadyExists, ProgressWentBack] == refused
     assert [f"d{nth:02}" for nth in range(20)] == drives(opened)
     assert opened.replay().divergence is None
 
@@ -144,7 +147,7 @@ async def test_two_processes_at_once_lose_nothing(opened: Opened, other: Opened)
             try:
                 process.do(UpdateProgress("j", 1, nth))
                 recorded += 1
-            except errors.ProgressWentBack:
+            except ProgressWentBack:
                 pass
             process.do(CloneDrive(ME, "d", f"{name}-{nth}", f"{name}-job-{nth}"))
         return recorded
@@ -215,7 +218,7 @@ def test_repeated_conflicts_are_given_up(
     if conflicts <= CONFLICT_LIMIT:
         opened.do(new_drive("a"))
     else:
-        with pytest.raises(errors.ConcurrentChange):
+        with pytest.raises(ConcurrentChange):
             opened.do(new_drive("a"))
     opened.do(new_drive("b"))
     assert left[0] == 0

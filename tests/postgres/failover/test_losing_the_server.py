@@ -10,8 +10,8 @@ import pytest
 
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.domain.errors import CommitFailed, StoreUnreachable
-from ledger.domain.events import job_stream
+from ledger.domain.errors.store import CommitFailed, StoreUnreachable
+from ledger.domain.events.jobs import job_stream
 from ledger.store.postgres import connections as pg_connecting
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.session import WritingSession

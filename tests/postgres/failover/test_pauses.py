@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.domain import errors
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.domain.errors import PauseLost, StoreUnreachable
+from ledger.domain.errors.jobs import ProgressWentBack
+from ledger.domain.errors.store import PauseLost, StoreUnreachable
 from ledger.domain.outcomes import outcome_of
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres import session as pg_session
@@ -52,7 +52,7 @@ def test_a_node_paused_in_a_batch_does_not_block_others_for_long(
         two.do(UpdateProgress("j", 1, 20))
         assert not go_on.is_set()
         go_on.set()
-        with pytest.raises(errors.ProgressWentBack):
+        with pytest.raises(ProgressWentBack):
             late.result(PATIENCE_S)
         assert one.replay().divergence is None
 

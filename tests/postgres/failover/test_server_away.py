@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ledger.domain.commands import CreateJob
-from ledger.domain.errors import StoreUnreachable
-from ledger.domain.events import job_stream
+from ledger.domain.errors.store import StoreUnreachable
+from ledger.domain.events.jobs import job_stream
 from ledger.domain.outcomes import outcome_of
 from ledger.store.postgres import connections as pg_connecting
 from ledger.store.postgres import session as pg_session

@@ -17,8 +17,8 @@ import pytest
 
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.domain.errors import StoreFailed, StoreUnreachable
-from ledger.domain.events import job_stream
+from ledger.domain.errors.store import StoreFailed, StoreUnreachable
+from ledger.domain.events.jobs import job_stream
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.store import PostgresStore
 from tests.support.cluster import Cluster, cluster

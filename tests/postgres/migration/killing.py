@@ -26,7 +26,7 @@ from api.data.location import (
     SqliteDatabase,
     database_of,
 )
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store import migrate as tables
 from ledger.store.postgres.connections import postgres_reader
 from ledger.store.postgres.store import PostgresStore

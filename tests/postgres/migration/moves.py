@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from api.data.move_to_postgres import move
-from api.resources.jobs.representation import job_json
+from api.resources.jobs.representation import represent_job
 from api.service.ids import new_id
 from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.domain.stamps import microseconds
@@ -88,7 +88,7 @@ def told(opened: Retained) -> dict[str, Any]:
             for owner in (ME, SOMEBODY_ELSE):
                 then = Past(snapshot, opened.shelf, position)
                 page = then.jobs(owner, None, limit=1000, offset=0)
-                past[position, owner] = [job_json(tree, None) for tree in page.trees]
+                past[position, owner] = [represent_job(tree, None) for tree in page.trees]
     return {
         "events": events,
         "counts": (count, leaves, last),

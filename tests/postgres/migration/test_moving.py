@@ -24,7 +24,7 @@ from api.data.location import (
     database_of,
 )
 from ledger.domain.commands import CloneDrive, CreateJob
-from ledger.domain.errors import StoreFailed, StoreUnfit
+from ledger.domain.errors.store import StoreFailed, StoreUnfit
 from ledger.store import migrate as tables
 from ledger.store.migrate import NotMoved
 from ledger.store.postgres import connections

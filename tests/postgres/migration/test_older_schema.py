@@ -9,7 +9,7 @@ import pytest
 
 from ledger.archives import Shelf
 from ledger.domain.commands import CreateJob
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.verification import verify

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from api.cli.commands.adopt import adopt
 from api.service.ids import new_id
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.proofs.keys import signer_of
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres.store import PostgresStore

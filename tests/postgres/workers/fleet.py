@@ -18,7 +18,9 @@ from ledger.codec import decode
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CloneDrive, Command, CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.context import PoolSpace
-from ledger.domain.events import DriveDefinition, Event, job_stream
+from ledger.domain.events import Event
+from ledger.domain.events.drives import DriveDefinition
+from ledger.domain.events.jobs import job_stream
 from ledger.images.pools import Pool
 from ledger.store.writer import Caller
 from tests.harness.evidence import watch_service

@@ -14,8 +14,8 @@ from api.doctor.checks import examine
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.commands import CloneDrive, CreateDrives, NewDrive
-from ledger.domain.errors import NoPools, PoolElsewhere, PoolsApart, UnknownStorageType
-from ledger.domain.events import DriveDefinition
+from ledger.domain.errors.pools import NoPools, PoolElsewhere, PoolsApart, UnknownStorageType
+from ledger.domain.events.drives import DriveDefinition
 from ledger.images.pools import Pool
 from tests.postgres.workers.fleet import ME, Fleet, fleet_on
 from tests.support.wait import wait_for

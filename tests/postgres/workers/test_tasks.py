@@ -11,8 +11,8 @@ import pytest
 
 from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.context import PoolSpace
-from ledger.domain.errors import StoreFailed
-from ledger.domain.events import job_stream
+from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events.jobs import job_stream
 from ledger.store.postgres import pool_registry as pools
 from ledger.store.postgres import task_queue as tasks
 from ledger.store.postgres.connections import connected

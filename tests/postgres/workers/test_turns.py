@@ -7,7 +7,7 @@ import pytest
 
 import projections.maintenance.rebuild
 from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
-from ledger.domain.errors import StoreFailed
+from ledger.domain.errors.store import StoreFailed
 from ledger.store.seam import Cursor
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
 from projections.views.generations import live_generation, superseded_generations

@@ -11,7 +11,12 @@ import psycopg
 import pytest
 
 from ledger.domain.commands import CancelJob
-from ledger.domain.events import JobAttemptLost, JobAttemptStarted, JobSucceeded, ProgressUpdated
+from ledger.domain.events.jobs import (
+    JobAttemptLost,
+    JobAttemptStarted,
+    JobSucceeded,
+    ProgressUpdated,
+)
 from ledger.images.pools import Pool
 from tests.postgres.workers.fleet import MIB, Fleet, Worker, fleet_on
 from tests.support.postgres import away, end_connections

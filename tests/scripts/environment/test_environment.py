@@ -222,7 +222,10 @@ def test_pip_takes_over_from_a_uv_that_fails_and_minds_hashes_too(clone_with_uv)
 @pytest.mark.skipif(REAL_UV is None, reason="needs uv on the PATH")
 def test_the_real_uv_is_called_as_it_understands_and_minds_hashes(clone):
     assert REAL_UV is not None
-    (clone.bin / "uv").symlink_to(REAL_UV)
+    # It may be a shim, which finds the real one on this PATH only.
+    uv = clone.bin / "uv"
+    uv.write_text(f'#!/bin/sh\nPATH="{os.environ["PATH"]}" exec "{REAL_UV}" "$@"\n')
+    uv.chmod(0o755)
     assert "pip" not in clone.prepare(PIP_HAS_SETTINGS="1")
     assert clone.version() == "1.0"
     pinned = (clone.root / "requirements.txt").read_text()

@@ -1,0 +1,135 @@
+"""What is known of a producer's job besides what is known of every job."""
+
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.domain.events import Recorded
+from ledger.domain.events.jobs import (
+    JobAttemptLost,
+    JobAttemptStarted,
+    JobCancelled,
+    JobEvent,
+    JobFailed,
+    JobSucceeded,
+)
+from ledger.domain.events.producers import (
+    Holder,
+    JobAttemptFailed,
+    JobAttemptReturned,
+    JobCancelRequested,
+    JobCancelSeen,
+    JobRegistered,
+    JobSealed,
+    JobSkipped,
+    LateReportRecorded,
+    Outcome,
+    ProgressReported,
+)
+
+
+class CancelRequest(Struct, frozen=True, gc=False):
+    """Who asked the job to stop, and when; with `cascade`, the jobs below it too."""
+
+    at: datetime
+    by: str
+    grace_s: int
+    cascade: bool
+
+
+class Produced(Struct, frozen=True, gc=False):
+    """A producer's job.
+
+    `queued`: nobody works on it, yet or until a retry; a group is never in the queue. `holder`
+    makes the current attempt, or made the last. `retry_at` is when a job in the queue may be taken
+    up again. `losses` counts the attempts lost, `returns` those that came back. `cancel_seen` is
+    when the producer said that it knew of a request, to this job or to one above. `shown` is what
+    the attempt has shown in per cent, `reported` its last report that became an event, and
+    `reports` how many did. `late` is how a job that had been given up really ended.
+    """
+
+    registered: JobRegistered
+    queued: bool
+    holder: Holder | None = None
+    retry_at: datetime | None = None
+    losses: int = 0
+    returns: int = 0
+    sealed: bool = False
+    cancel: CancelRequest | None = None
+    cancel_seen: datetime | None = None
+    shown: int | None = None
+    reported: ProgressReported | None = None
+    reports: int = 0
+    outcome: Outcome | None = None
+    reason: str | None = None
+    late: Outcome | None = None
+    cancels_children: bool = False
+
+    @property
+    def is_group(self) -> bool:
+        return self.registered.ends == "children"
+
+    @property
+    def stops_below(self) -> bool:
+        """Whether the jobs below are asked to stop: by a request, or because of how it ended."""
+        if self.cancel is not None and self.cancel.cascade:
+            return True
+        return self.cancels_children or self.outcome in ("failed", "cancelled")
+
+
+def register(event: JobRegistered) -> Produced:
+    return Produced(event, queued=event.ends == "self")
+
+
+def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
+    """Return what is known after one more event of the job's stream."""
+    event, at = recorded.event, recorded.recorded_at
+    match event:
+        case JobAttemptStarted():
+            return replace(
+                produced,
+                queued=False,
+                holder=event.holder,
+                retry_at=None,
+                shown=None,
+                reported=None,
+                reports=0,
+            )
+        case JobAttemptLost(last=last):
+            lost = produced if last is None else _report(produced, last)
+            return replace(lost, losses=produced.losses + 1)
+        case JobAttemptReturned():
+            return replace(produced, returns=produced.returns + 1)
+        case JobAttemptFailed(retry_at=retry_at):
+            return replace(produced, queued=True, retry_at=retry_at)
+        case ProgressReported():
+            return replace(_report(produced, event), reports=produced.reports + 1)
+        case JobSealed():
+            return replace(produced, sealed=True)
+        case JobCancelRequested():
+            asked = CancelRequest(at, recorded.actor, event.grace_s, event.cascade)
+            return replace(produced, cancel=asked)
+        case JobCancelSeen():
+            return replace(produced, cancel_seen=at)
+        case JobSucceeded():
+            ended = _end(produced, "succeeded")
+            return replace(ended, cancels_children=event.cancels_children)
+        case JobSkipped():
+            return _end(produced, "skipped")
+        case JobFailed():
+            return _end(produced, "failed", event.reason)
+        case JobCancelled():
+            return _end(produced, "cancelled", event.reason)
+        case LateReportRecorded(outcome=outcome):
+            return replace(produced, late=outcome)
+        case _:
+            return produced
+
+
+def _report(produced: Produced, report: ProgressReported) -> Produced:
+    return replace(produced, reported=report, shown=report.percent)
+
+
+def _end(produced: Produced, outcome: Outcome, reason: str | None = None) -> Produced:
+    return replace(produced, queued=False, outcome=outcome, reason=reason)

@@ -1,0 +1,371 @@
+"""Jobs of producers: how they are registered, taken up, reported on, asked to stop, and ended.
+
+What was acknowledged never changes: a job ends once, and whoever says the same again is told so.
+A job that was given up as lost may still be told how it really ended, once.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from ledger.domain.aggregates.job import ENDINGS, Job
+from ledger.domain.aggregates.produced import Produced
+from ledger.domain.context import Change, Environment, Fact, State
+from ledger.domain.decisions.jobs import DEPTH_LIMIT, depth
+from ledger.domain.errors import producers as errors
+from ledger.domain.errors.jobs import JobNotFound, JobOver, TooDeep
+from ledger.domain.events import Event
+from ledger.domain.events.jobs import (
+    ChildAttached,
+    ChildEnded,
+    JobAttemptLost,
+    JobAttemptStarted,
+    JobCancelled,
+    JobCreated,
+    JobFailed,
+    JobSucceeded,
+    job_stream,
+)
+from ledger.domain.events.producers import (
+    Holder,
+    JobAttemptReturned,
+    JobCancelSeen,
+    JobSealed,
+    JobSkipped,
+    LateReportRecorded,
+    Outcome,
+)
+from ledger.domain.operations import OPERATIONS
+from ledger.domain.producers.commands import (
+    End,
+    EndJob,
+    FailAttempt,
+    ForceEnd,
+    GiveUpJob,
+    LoseProducer,
+    RegisterJob,
+    ReportProgress,
+    RequestCancel,
+    ReturnAttempt,
+    SealJob,
+    SeeCancel,
+    TakeUpJob,
+)
+from ledger.domain.producers.progress import percent
+
+CHILDREN_MOST = 10_000
+LOSSES_TOLD = 10
+"""Losses of a job that become events; a line that keeps failing must not fill its history."""
+_OUTCOMES: dict[type[End], Outcome] = {
+    JobSucceeded: "succeeded",
+    JobSkipped: "skipped",
+    JobFailed: "failed",
+    JobCancelled: "cancelled",
+}
+
+
+def register_job(command: RegisterJob, state: State, environment: Environment) -> Iterator[Change]:
+    """Register the job, unless it is registered; begin its first attempt, and end it at once.
+
+    Raise `Reserved`, `UuidTaken`, `AlreadyRegistered`, and what the parent refuses.
+    """
+    if command.operation in OPERATIONS:
+        raise errors.Reserved(command.operation)
+    known = state.job(command.job)
+    if known is not None:
+        _check_is_same(known, command)
+        return
+    root, ordinal = command.job, 0
+    if command.parent is not None:
+        above = _parent(state, command.parent, command.owner)
+        root, ordinal = above.root, len(above.children)
+    yield _fact(
+        command.job,
+        JobCreated(command.operation, command.owner, (), root, command.parent, ordinal),
+    )
+    yield _fact(command.job, command.registered)
+    if command.parent is not None:
+        yield _fact(command.parent, ChildAttached(command.job))
+    if command.holder is not None:
+        yield _fact(command.job, JobAttemptStarted(1, holder=command.holder))
+    if command.end is not None:
+        yield from _end(state, command.job, command.end)
+
+
+def _check_is_same(known: Job, command: RegisterJob) -> None:
+    """Check that this process has registered the same before.
+
+    What else it may say of the job belongs to an attempt, and is not compared.
+    """
+    produced, wanted = known.produced, command.registered
+    if produced is None or known.owner != command.owner:
+        raise errors.UuidTaken(command.job)
+    registered = produced.registered
+    if (known.operation, known.parent, registered.source, registered.external_id) != (
+        command.operation,
+        command.parent,
+        wanted.source,
+        wanted.external_id,
+    ) or registered.ends != wanted.ends:
+        raise errors.UuidTaken(command.job)
+    if _instance(produced.holder) != _instance(command.holder):
+        raise errors.AlreadyRegistered(command.job, known.attempt)
+
+
+def _instance(holder: Holder | None) -> str | None:
+    return None if holder is None else holder.instance
+
+
+def _parent(state: State, uuid: str, owner: str) -> Job:
+    """Return the job that gets a sub-job."""
+    above = state.job(uuid)
+    if above is None or above.owner != owner or above.produced is None:
+        raise errors.ParentUnknown(uuid)
+    if above.state != "started":
+        raise errors.ParentOver(uuid, above.state)
+    expected = above.produced.registered.expect_children
+    if above.produced.sealed or (expected is not None and len(above.children) >= expected):
+        raise errors.GroupSealed(uuid)
+    if len(above.children) >= CHILDREN_MOST:
+        raise errors.TooManyChildren(uuid, CHILDREN_MOST)
+    if depth(state, above) == DEPTH_LIMIT:
+        raise TooDeep(uuid, DEPTH_LIMIT)
+    return above
+
+
+def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> Iterator[Change]:
+    """Begin an attempt at a job in the queue, or in place of one that is lost or replaced."""
+    job, produced = _running(state, command.job)
+    if produced.is_group:
+        raise errors.NobodyWorks(command.job)
+    if command.after != job.attempt:
+        is_own = _instance(produced.holder) == command.holder.instance
+        if is_own and command.after == job.attempt - 1:
+            return
+        raise errors.AttemptTaken(command.job, job.attempt)
+    if not (produced.queued or job.lost or command.replaces):
+        raise errors.AttemptTaken(command.job, job.attempt)
+    yield _fact(job.uuid, JobAttemptStarted(job.attempt + 1, holder=command.holder))
+
+
+def report_progress(
+    command: ReportProgress, state: State, environment: Environment
+) -> Iterator[Change]:
+    """Record how far an attempt is; if it was lost, it has returned."""
+    report = command.report
+    yield from _return(state, command.job, report.attempt)
+    _, produced = _known(state, command.job)
+    yield _fact(command.job, replace(report, percent=percent(report, produced.shown)))
+
+
+def return_attempt(
+    command: ReturnAttempt, state: State, environment: Environment
+) -> Iterator[Change]:
+    yield from _return(state, command.job, command.attempt)
+
+
+def _return(state: State, uuid: str, attempt: int) -> Iterator[Change]:
+    if _working(state, uuid, attempt).lost:
+        yield _fact(uuid, JobAttemptReturned(attempt))
+
+
+def lose_producer(
+    command: LoseProducer, state: State, environment: Environment
+) -> Iterator[Change]:
+    """Record it once, and only the first losses; a report takes it back."""
+    job = _working(state, command.job, command.attempt)
+    _, produced = _known(state, command.job)
+    if not job.lost and produced.losses < LOSSES_TOLD:
+        yield _fact(job.uuid, JobAttemptLost(command.attempt, command.last))
+
+
+def fail_attempt(command: FailAttempt, state: State, environment: Environment) -> Iterator[Change]:
+    job = _working(state, command.job, command.failed.attempt)
+    yield _fact(job.uuid, command.failed)
+
+
+def end_job(command: EndJob, state: State, environment: Environment) -> Iterator[Change]:
+    """End the job, unless it has ended so; the end of one that was given up comes late.
+
+    Raise `JobForced` if an operator has ended it, `EndedOtherwise`, `AttemptReplaced`.
+    """
+    job, produced = _known(state, command.job)
+    if job.state != "started":
+        yield from _say_again(state, job, produced, command)
+        return
+    _check_attempt(job, command.attempt)
+    yield from _end(state, job.uuid, command.end)
+
+
+def _say_again(state: State, job: Job, produced: Produced, command: EndJob) -> Iterator[Change]:
+    """Compare what is said now with how the job has ended."""
+    if produced.reason == "forced":
+        raise errors.JobForced(job.uuid)
+    end, said = command.end, _OUTCOMES[type(command.end)]
+    known = produced.late or produced.outcome
+    assert known is not None
+    if produced.reason == "lost" and produced.late is None:
+        yield _fact(job.uuid, _late(command.attempt, end, said, state.now))
+    elif said != known:
+        raise errors.EndedOtherwise(job.uuid, known, said)
+
+
+def _late(attempt: int, end: End, said: Outcome, now: datetime) -> LateReportRecorded:
+    return LateReportRecorded(
+        attempt=attempt,
+        outcome=said,
+        happened_at=end.happened_at or now,
+        error_type=end.error_type if isinstance(end, JobFailed) else None,
+        said=end.said if isinstance(end, JobFailed | JobCancelled) else None,
+        exit=None if isinstance(end, JobSkipped) else end.exit,
+        result=end.result,
+    )
+
+
+def request_cancel(
+    command: RequestCancel, state: State, environment: Environment
+) -> Iterator[Change]:
+    """Ask the job to stop. One that nobody works on ends at once, and a group is sealed."""
+    job, produced = _running(state, command.job, command.owner)
+    if not (produced.registered.cancellable or produced.queued):
+        host = None if produced.holder is None else produced.holder.host
+        raise errors.NotCancellable(job.uuid, host)
+    if produced.cancel is not None:
+        return
+    yield _fact(job.uuid, command.request)
+    if produced.queued:
+        yield from _end(state, job.uuid, JobCancelled("requested", state.now))
+    elif produced.is_group:
+        yield from _seal(state, job.uuid)
+
+
+def see_cancel(command: SeeCancel, state: State, environment: Environment) -> Iterator[Change]:
+    _working(state, command.job, command.attempt)
+    _, produced = _known(state, command.job)
+    if produced.cancel_seen is None:
+        yield _fact(command.job, JobCancelSeen(command.attempt))
+
+
+def force_end(command: ForceEnd, state: State, environment: Environment) -> Iterator[Change]:
+    """End the record: as lost, if the producer has fallen silent, else as cancelled by force.
+
+    Raise `GraceNotOver` while the producer may still obey.
+    """
+    job, produced = _running(state, command.job, command.owner)
+    if job.lost:
+        yield from _end(state, job.uuid, _given_up("it was ended while its producer was silent"))
+        return
+    asked = produced.cancel
+    if asked is None or state.now < asked.at + timedelta(seconds=asked.grace_s):
+        raise errors.GraceNotOver(job.uuid)
+    yield from _end(state, job.uuid, JobCancelled("forced", state.now))
+
+
+def seal_job(command: SealJob, state: State, environment: Environment) -> Iterator[Change]:
+    job, produced = _running(state, command.job, command.owner)
+    if not produced.is_group:
+        raise errors.NotAGroup(job.uuid)
+    yield from _seal(state, job.uuid)
+
+
+def _seal(state: State, group: str) -> Iterator[Change]:
+    """Seal the group, unless it is; end it if nothing below it runs."""
+    _, produced = _running(state, group)
+    if not produced.sealed:
+        yield _fact(group, JobSealed())
+    yield from _settle(state, group)
+
+
+def give_up_job(command: GiveUpJob, state: State, environment: Environment) -> Iterator[Change]:
+    """End a job from which nothing is expected any more, unless there is news of it."""
+    job, produced = _running(state, command.job)
+    if command.attempt != job.attempt:
+        return
+    if produced.is_group:
+        yield from _end(state, job.uuid, _given_up(_seen_of(job, produced) or "nobody sealed it"))
+    elif produced.queued:
+        yield from _end(state, job.uuid, JobFailed("nobody took it up", "expired", state.now))
+    elif job.lost or produced.losses >= LOSSES_TOLD:
+        yield from _end(state, job.uuid, _given_up("its producer fell silent"))
+
+
+def _given_up(error: str) -> JobFailed:
+    return JobFailed(error, "lost")
+
+
+def _end(state: State, uuid: str, end: End) -> Iterator[Change]:
+    """End the job, and tell the group above, which may end with it. A job above does not."""
+    yield _fact(uuid, end)
+    job, _ = _known(state, uuid)
+    if job.parent is None:
+        return
+    parent, produced = _known(state, job.parent)
+    if not produced.is_group or parent.state != "started":
+        return
+    yield _fact(job.parent, ChildEnded(uuid, ENDINGS[type(end)]))
+    yield from _settle(state, job.parent)
+
+
+def _settle(state: State, uuid: str) -> Iterator[Change]:
+    """End a group that is sealed and below which nothing runs, as its sub-jobs ended."""
+    group, produced = _known(state, uuid)
+    if produced.sealed and not group.children.running:
+        yield from _end(state, uuid, _end_of_group(group, produced, state))
+
+
+def _end_of_group(group: Job, produced: Produced, state: State) -> End:
+    tolerated, children = produced.registered.tolerate, group.children
+    missing = _seen_of(group, produced)
+    if missing is not None and "missing" not in tolerated:
+        return JobFailed(missing, "lost", state.now)
+    if children.failed and "failed" not in tolerated:
+        return JobFailed(f"{children.failed} of {len(children)} failed", "children", state.now)
+    asked = produced.cancel is not None
+    if (children.cancelled and "cancelled" not in tolerated) or (asked and not children):
+        return JobCancelled("requested" if asked else None, state.now)
+    return JobSucceeded(state.now)
+
+
+def _seen_of(group: Job, produced: Produced) -> str | None:
+    """Return that sub-jobs of the group have never come, in words; None if all have."""
+    expected, seen = produced.registered.expect_children, len(group.children)
+    if expected is None or seen >= expected:
+        return None
+    return f"expected {expected}, saw {seen}"
+
+
+def _known(state: State, uuid: str, owner: str | None = None) -> tuple[Job, Produced]:
+    """Return the producer's job; where an owner is given, it must be theirs."""
+    job = state.job(uuid)
+    if job is None or job.produced is None or owner not in (None, job.owner):
+        raise JobNotFound(uuid)
+    return job, job.produced
+
+
+def _running(state: State, uuid: str, owner: str | None = None) -> tuple[Job, Produced]:
+    job, produced = _known(state, uuid, owner)
+    if job.state != "started":
+        raise JobOver(uuid, job.state)
+    return job, produced
+
+
+def _working(state: State, uuid: str, attempt: int) -> Job:
+    """Return the running job that this attempt works on."""
+    job, produced = _running(state, uuid)
+    _check_attempt(job, attempt)
+    if produced.queued:
+        raise errors.NobodyWorks(uuid)
+    return job
+
+
+def _check_attempt(job: Job, attempt: int) -> None:
+    """Check that the attempt is the last one of the job."""
+    if job.attempt == 0:
+        raise errors.NobodyWorks(job.uuid)
+    if attempt != job.attempt:
+        raise errors.AttemptReplaced(job.uuid, attempt, job.attempt)
+
+
+def _fact(uuid: str, event: Event) -> Fact:
+    return Fact(job_stream(uuid), event)

@@ -1,0 +1,114 @@
+"""What cannot be done to a producer's job, or reported about it."""
+
+from ledger.domain.errors import AlreadyExists, Invalid, NotFound, WrongState
+
+
+class AlreadyRegistered(WrongState):
+    """Another process has registered the same job, and makes its current attempt."""
+
+    def __init__(self, uuid: str, attempt: int) -> None:
+        super().__init__(f"job {uuid} is registered already, at attempt {attempt}")
+        self.uuid, self.attempt = uuid, attempt
+
+
+class UuidTaken(AlreadyExists):
+    """Something else has the uuid that the client chose."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__("job", uuid)
+
+
+class Reserved(Invalid):
+    """Only this service does jobs of this operation."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"{operation} is an operation of this service", point="operation")
+
+
+class ParentUnknown(NotFound):
+    """The account has no such job that can have jobs of producers below it."""
+
+    def __init__(self, parent: str) -> None:
+        super().__init__(f"no job with uuid {parent} takes sub-jobs")
+
+
+class ParentOver(WrongState):
+    """The parent has ended."""
+
+    def __init__(self, parent: str, state: str) -> None:
+        super().__init__(f"job {parent} has ended: {state}; it takes no more sub-jobs")
+
+
+class GroupSealed(WrongState):
+    """The group has all the sub-jobs that it will ever have."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"job {group} is sealed: it takes no more sub-jobs")
+
+
+class TooManyChildren(Invalid):
+    """The parent has as many sub-jobs as a job may have."""
+
+    def __init__(self, parent: str, limit: int) -> None:
+        super().__init__(f"job {parent} has {limit} sub-jobs; a job has no more")
+
+
+class AttemptTaken(WrongState):
+    """Another attempt has begun since, or the current one has not been lost."""
+
+    def __init__(self, job: str, attempt: int) -> None:
+        super().__init__(f"job {job} is at attempt {attempt}, which goes on")
+        self.attempt = attempt
+
+
+class AttemptReplaced(WrongState):
+    """Another process has taken the job up; whoever made this attempt must stop."""
+
+    def __init__(self, job: str, attempt: int, current: int) -> None:
+        super().__init__(f"job {job} is at attempt {current}, not {attempt}")
+        self.current = current
+
+
+class JobForced(WrongState):
+    """An operator has ended the record of the job; its producer must stop."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"an operator has ended job {job}")
+
+
+class EndedOtherwise(WrongState):
+    """The job has ended in another way than is reported now."""
+
+    def __init__(self, job: str, ended: str, reported: str) -> None:
+        super().__init__(f"job {job} has {ended}, which stays so: it cannot have {reported}")
+        self.ended = ended
+
+
+class NotCancellable(WrongState):
+    """The producer has said that the job cannot be cancelled."""
+
+    def __init__(self, job: str, host: str | None) -> None:
+        where = "" if host is None else f"; it runs on {host}"
+        super().__init__(f"job {job} cannot be cancelled{where}")
+        self.host = host
+
+
+class NotAGroup(WrongState):
+    """Only a group can be sealed."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} ends by itself: only a group can be sealed")
+
+
+class NobodyWorks(WrongState):
+    """The job is a group, or waits in the queue, so nobody can report on it."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"nobody works on job {job}")
+
+
+class GraceNotOver(WrongState):
+    """The producer still has time to obey, and has not been lost."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} still has time to stop by itself")

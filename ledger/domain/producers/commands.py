@@ -1,0 +1,149 @@
+"""What may be asked of the ledger about jobs of producers.
+
+A command of an account has its `owner`. The others come from a producer, whose token was checked,
+or from the service itself. What is to be recorded comes as the event that it becomes.
+"""
+
+from msgspec import Struct
+
+from ledger.domain.events.jobs import (
+    JobCancelled,
+    JobFailed,
+    JobSucceeded,
+    OperationName,
+)
+from ledger.domain.events.producers import (
+    Holder,
+    JobAttemptFailed,
+    JobCancelRequested,
+    JobRegistered,
+    JobSkipped,
+    ProgressReported,
+)
+
+End = JobSucceeded | JobSkipped | JobFailed | JobCancelled
+
+
+class RegisterJob(Struct, frozen=True, gc=False):
+    """Register a job, below a parent if one is named; the same again changes nothing.
+
+    The `holder` begins the first attempt; without one the job waits in the queue. With `end` it has
+    ended already.
+    """
+
+    owner: str
+    job: str
+    operation: OperationName
+    registered: JobRegistered
+    parent: str | None = None
+    holder: Holder | None = None
+    end: End | None = None
+
+
+class TakeUpJob(Struct, frozen=True, gc=False):
+    """Begin the attempt that follows `after`; the same again changes nothing.
+
+    `replaces`: an attempt that goes on is replaced, because its lease is over, or because somebody
+    says so.
+    """
+
+    job: str
+    after: int
+    holder: Holder
+    replaces: bool = False
+
+
+class ReportProgress(Struct, frozen=True, gc=False):
+    """Record a report, in per cent as it follows from the reports before."""
+
+    job: str
+    report: ProgressReported
+
+
+class ReturnAttempt(Struct, frozen=True, gc=False):
+    """An attempt reports; if it was lost, it is no longer."""
+
+    job: str
+    attempt: int
+
+
+class LoseProducer(Struct, frozen=True, gc=False):
+    """The producer has been silent for longer than its lease; `last` is what it last reported."""
+
+    job: str
+    attempt: int
+    last: ProgressReported | None = None
+
+
+class FailAttempt(Struct, frozen=True, gc=False):
+    """End an attempt, but not the job: it waits in the queue for the next."""
+
+    job: str
+    failed: JobAttemptFailed
+
+
+class EndJob(Struct, frozen=True, gc=False):
+    """End a job as its producer says. The same again changes nothing.
+
+    If the job was given up as lost, how it really ended is recorded beside it.
+    """
+
+    job: str
+    attempt: int
+    end: End
+
+
+class RequestCancel(Struct, frozen=True, gc=False):
+    """Ask a job to stop, and end it if nobody works on it; a second time changes nothing."""
+
+    owner: str
+    job: str
+    request: JobCancelRequested
+
+
+class SeeCancel(Struct, frozen=True, gc=False):
+    """The producer says that it knows of a request to its job, or to one above."""
+
+    job: str
+    attempt: int
+
+
+class ForceEnd(Struct, frozen=True, gc=False):
+    """End the record of a job that has not obeyed in time, or has been lost."""
+
+    owner: str
+    job: str
+
+
+class SealJob(Struct, frozen=True, gc=False):
+    """Let a group get no more sub-jobs; it ends once all have. A second time changes nothing."""
+
+    owner: str
+    job: str
+
+
+class GiveUpJob(Struct, frozen=True, gc=False):
+    """End a job from which nothing is expected any more.
+
+    That is a job whose attempt is lost, one that nobody has taken up, or a group that nobody has
+    sealed. `attempt` is the one that the caller knows; if another has begun, nothing changes.
+    """
+
+    job: str
+    attempt: int
+
+
+ProducerCommand = (
+    RegisterJob
+    | TakeUpJob
+    | ReportProgress
+    | ReturnAttempt
+    | LoseProducer
+    | FailAttempt
+    | EndJob
+    | RequestCancel
+    | SeeCancel
+    | ForceEnd
+    | SealJob
+    | GiveUpJob
+)

@@ -1,0 +1,511 @@
+"""Jobs of producers: how they begin, are taken up, reported on, asked to stop, and end."""
+
+from datetime import timedelta
+
+import pytest
+
+from ledger.domain.commands import CancelJob, CreateJob, StartAttempt
+from ledger.domain.context import Fact
+from ledger.domain.decisions import producers as decisions
+from ledger.domain.errors.jobs import JobNotFound, JobOver, TooDeep
+from ledger.domain.errors.producers import (
+    AlreadyRegistered,
+    AttemptReplaced,
+    AttemptTaken,
+    EndedOtherwise,
+    GraceNotOver,
+    GroupSealed,
+    JobForced,
+    NobodyWorks,
+    NotAGroup,
+    NotCancellable,
+    ParentOver,
+    ParentUnknown,
+    Reserved,
+    TooManyChildren,
+    UuidTaken,
+)
+from ledger.domain.events.jobs import (
+    ChildAttached,
+    ChildEnded,
+    JobAttemptLost,
+    JobAttemptStarted,
+    JobCancelled,
+    JobCreated,
+    JobFailed,
+    JobSucceeded,
+)
+from ledger.domain.events.producers import (
+    Exit,
+    JobAttemptFailed,
+    JobAttemptReturned,
+    JobCancelRequested,
+    JobCancelSeen,
+    JobSealed,
+    LateReportRecorded,
+    Tolerated,
+)
+from ledger.domain.producers.commands import (
+    End,
+    EndJob,
+    FailAttempt,
+    ForceEnd,
+    GiveUpJob,
+    LoseProducer,
+    RegisterJob,
+    ReportProgress,
+    RequestCancel,
+    ReturnAttempt,
+    SealJob,
+    SeeCancel,
+    TakeUpJob,
+)
+from tests.support.deciding import History, given
+from tests.support.producing import (
+    BROKEN,
+    DONE,
+    HERE,
+    SKIPPED,
+    STOPPED,
+    THERE,
+    group,
+    queued,
+    registered,
+    report,
+    running,
+)
+from tests.support.world import ME, SOMEBODY_ELSE, START
+
+ENDS: dict[str, End] = {
+    "succeeded": DONE,
+    "skipped": SKIPPED,
+    "failed": BROKEN,
+    "cancelled": STOPPED,
+}
+ASKED = RequestCancel(ME, "j", JobCancelRequested(60))
+LOST = (running(), LoseProducer("j", 1))
+GIVEN_UP = (*LOST, GiveUpJob("j", 1))
+
+# Registration
+
+
+def test_a_registered_job_has_an_attempt_at_once() -> None:
+    """Its creation is what it is for every job."""
+    given().when(running()).then(
+        Fact("job-j", JobCreated("backup", ME, (), "j")),
+        Fact("job-j", registered()),
+        Fact("job-j", JobAttemptStarted(1, holder=HERE)),
+    )
+
+
+def test_a_queued_job_waits_for_somebody() -> None:
+    given().when(queued()).then(
+        Fact("job-j", JobCreated("backup", ME, (), "j")), Fact("job-j", registered())
+    )
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_registration_may_hold_its_own_end(end: End) -> None:
+    """For who can send one request only."""
+    outcome = given().when(running(end=end))
+    assert outcome.events_of("job-j")[-1] == end
+
+
+def test_a_sub_job_is_attached_to_its_parent() -> None:
+    """In the same transaction, so that it meets the parent's end as a conflict."""
+    given(running("a"), running("b", "a")).when(queued("c", "b")).then(
+        Fact("job-c", JobCreated("backup", ME, (), "a", "b", 0)),
+        Fact("job-c", registered()),
+        Fact("job-b", ChildAttached("c")),
+    )
+
+
+@pytest.mark.parametrize("again", [running(), queued("q"), group()], ids=["job", "queued", "group"])
+def test_the_same_registration_again_changes_nothing(again: RegisterJob) -> None:
+    """A client that got no answer sends it again."""
+    given(running(), queued("q"), group()).when(again).then()
+
+
+def test_another_process_does_not_share_an_attempt() -> None:
+    """It is told of the attempt that there is."""
+    other = RegisterJob(ME, "j", "backup", registered(), None, THERE)
+    given(running()).when(other).then_refused(AlreadyRegistered, "attempt 1")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        RegisterJob(SOMEBODY_ELSE, "j", "backup", registered(), None, HERE),
+        RegisterJob(ME, "j", "restore", registered(), None, HERE),
+        RegisterJob(ME, "j", "backup", registered(source="//mac"), None, HERE),
+        RegisterJob(ME, "j", "backup", registered(external_id="x"), None, HERE),
+        RegisterJob(ME, "j", "backup", registered(ends="children"), None, HERE),
+        RegisterJob(ME, "j", "backup", registered(), "above", HERE),
+        RegisterJob(ME, "ours", "x", registered(), None, HERE),
+    ],
+    ids=["owner", "operation", "source", "external id", "ends", "parent", "no producer's"],
+)
+def test_a_uuid_stands_for_one_job(other: RegisterJob) -> None:
+    """Of another account's not a word more is said."""
+    above = running("above"), CreateJob(ME, "ours", "x")
+    given(running(), above).when(other).then_refused(UuidTaken, "exists already")
+
+
+@pytest.mark.parametrize("operation", ["drive_clone", "server_clone"])
+def test_our_operations_are_ours(operation: str) -> None:
+    """Nobody else says how a clone goes."""
+    theirs = RegisterJob(ME, "j", operation, registered())
+    given().when(theirs).then_refused(Reserved, operation, point="operation")
+
+
+@pytest.mark.parametrize(
+    ("parent", "refusal"),
+    [
+        ("nothing", ParentUnknown),
+        ("theirs", ParentUnknown),
+        ("ours", ParentUnknown),
+        ("over", ParentOver),
+        ("sealed", GroupSealed),
+        ("full", GroupSealed),
+    ],
+)
+def test_a_parent_that_takes_no_sub_jobs(parent: str, refusal: type) -> None:
+    """One of another account is not found, and what has ended or is sealed has all that it gets."""
+    history: list[History] = [
+        RegisterJob(SOMEBODY_ELSE, "theirs", "backup", registered(), None, HERE),
+        CreateJob(ME, "ours", "x"),
+        running("over", end=DONE),
+        (group("sealed"), running("a", "sealed"), SealJob(ME, "sealed")),
+        (group("full", expect=1), running("b", "full")),
+    ]
+    given(*history).when(running("j", parent)).then_refused(refusal, parent)
+
+
+def test_a_parent_has_so_many_sub_jobs_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "CHILDREN_MOST", 2)
+    full = running(), running("a", "j"), running("b", "j")
+    given(full).when(running("c", "j")).then_refused(TooManyChildren, "2")
+
+
+def test_a_tree_has_so_many_levels_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "DEPTH_LIMIT", 2)
+    given(running("a"), running("b", "a")).when(running("c", "b")).then_refused(TooDeep)
+
+
+def test_workers_of_ours_do_not_touch_a_producers_job() -> None:
+    given(queued()).when(StartAttempt("j", 1, "w")).then_refused(JobNotFound)
+    given(queued()).when(CancelJob(ME, "j")).then_refused(JobNotFound)
+    given(queued()).when(CreateJob(ME, "k", "x", (), "j")).then_refused(JobNotFound)
+
+
+# Attempts
+
+
+def test_a_queued_job_is_taken_up() -> None:
+    given(queued()).when(TakeUpJob("j", 0, HERE)).then(
+        Fact("job-j", JobAttemptStarted(1, holder=HERE))
+    )
+
+
+def test_taking_up_again_changes_nothing() -> None:
+    """It is this process's own attempt."""
+    given(queued(), TakeUpJob("j", 0, HERE)).when(TakeUpJob("j", 0, HERE)).then()
+
+
+def test_two_processes_do_not_take_up_the_same_job() -> None:
+    """The second follows an attempt that is no longer the newest."""
+    given(queued(), TakeUpJob("j", 0, HERE)).when(TakeUpJob("j", 0, THERE)).then_refused(
+        AttemptTaken, "attempt 1"
+    )
+
+
+def test_an_attempt_that_goes_on_is_replaced_only_on_purpose() -> None:
+    given(running()).when(TakeUpJob("j", 1, THERE)).then_refused(AttemptTaken)
+    given(running()).when(TakeUpJob("j", 1, THERE, replaces=True)).then(
+        Fact("job-j", JobAttemptStarted(2, holder=THERE))
+    )
+
+
+def test_a_lost_job_is_taken_up() -> None:
+    given(LOST).when(TakeUpJob("j", 1, THERE)).then(
+        Fact("job-j", JobAttemptStarted(2, holder=THERE))
+    )
+
+
+def test_a_job_waits_for_its_next_attempt() -> None:
+    """Its attempt failed, and the job did not."""
+    failed = JobAttemptFailed(1, START, START + timedelta(hours=1), exit=Exit(75))
+    waiting = given(running(), FailAttempt("j", failed))
+    waiting.when(ReportProgress("j", report(1))).then_refused(NobodyWorks)
+    waiting.when(TakeUpJob("j", 1, HERE)).then(Fact("job-j", JobAttemptStarted(2, holder=HERE)))
+
+
+def test_a_group_has_no_attempts() -> None:
+    given(group()).when(TakeUpJob("g", 0, HERE)).then_refused(NobodyWorks)
+    given(group()).when(ReportProgress("g", report(1))).then_refused(NobodyWorks)
+
+
+# Reports
+
+
+def test_a_report_is_recorded_with_its_share() -> None:
+    """In per cent, which never goes down while the total is exact."""
+    given(running(), ReportProgress("j", report(40))).when(ReportProgress("j", report(30))).then(
+        Fact("job-j", report(30, percent=40))
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ReportProgress("j", report(1)),
+        ReturnAttempt("j", 1),
+        LoseProducer("j", 1),
+        FailAttempt("j", JobAttemptFailed(1, START)),
+        SeeCancel("j", 1),
+        EndJob("j", 1, DONE),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_an_attempt_that_was_replaced_reports_nothing(command: ReportProgress) -> None:
+    """Whoever made it must stop."""
+    replaced = running(), TakeUpJob("j", 1, THERE, replaces=True)
+    given(replaced).when(command).then_refused(AttemptReplaced, "attempt 2, not 1")
+
+
+def test_a_loss_is_recorded_once_with_the_last_report() -> None:
+    given(running()).when(LoseProducer("j", 1, report(7))).then(
+        Fact("job-j", JobAttemptLost(1, report(7)))
+    )
+    given(LOST).when(LoseProducer("j", 1)).then()
+
+
+def test_a_report_takes_the_loss_back() -> None:
+    given(LOST).when(ReportProgress("j", report(7))).then(
+        Fact("job-j", JobAttemptReturned(1)), Fact("job-j", report(7, percent=7))
+    )
+    given(LOST).when(ReturnAttempt("j", 1)).then(Fact("job-j", JobAttemptReturned(1)))
+    given(running()).when(ReturnAttempt("j", 1)).then()
+
+
+def test_a_bad_line_does_not_fill_the_history() -> None:
+    """Losses after the tenth are shown, but are no events."""
+    lost = [LoseProducer("j", 1), ReturnAttempt("j", 1)] * decisions.LOSSES_TOLD
+    given(running(), lost).when(LoseProducer("j", 1)).then()
+
+
+# Ends
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_job_ends_as_its_producer_says(end: End) -> None:
+    given(running()).when(EndJob("j", 1, end)).then(Fact("job-j", end))
+
+
+@pytest.mark.parametrize("said", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("ended", ENDS.values(), ids=ENDS)
+def test_an_end_that_was_acknowledged_never_changes(ended: End, said: End) -> None:
+    """The same again is no error, and something else is refused."""
+    again = given(running(), EndJob("j", 1, ended)).when(EndJob("j", 1, said))
+    if type(ended) is type(said):
+        again.then()
+    else:
+        again.then_refused(EndedOtherwise)
+
+
+def test_what_runs_below_does_not_keep_a_job_from_ending() -> None:
+    """Nor does it end by that, and its own end tells the parent nothing."""
+    family = running(), running("a", "j"), running("b", "j")
+    ended = given(family, EndJob("a", 1, BROKEN)).when(EndJob("j", 1, DONE))
+    ended.then(Fact("job-j", DONE))
+    given(family, EndJob("j", 1, DONE)).when(EndJob("b", 1, DONE)).then(Fact("job-b", DONE))
+
+
+def test_a_lost_job_is_given_up() -> None:
+    [gone] = given(LOST).when(GiveUpJob("j", 1)).events_of("job-j")
+    assert isinstance(gone, JobFailed)
+    assert gone.reason == "lost"
+
+
+def test_nothing_is_given_up_of_which_there_is_news() -> None:
+    """A report, or another attempt, came before."""
+    given(LOST, ReturnAttempt("j", 1)).when(GiveUpJob("j", 1)).then()
+    given(LOST, TakeUpJob("j", 1, THERE)).when(GiveUpJob("j", 1)).then()
+
+
+@pytest.mark.parametrize("outcome", ENDS)
+def test_a_job_that_was_given_up_is_told_how_it_ended(outcome: str) -> None:
+    """Once, beside the end that it has; then that is what counts."""
+    late = given(GIVEN_UP).when(EndJob("j", 1, ENDS[outcome]))
+    [told] = late.events_of("job-j")
+    assert isinstance(told, LateReportRecorded)
+    assert told.outcome == outcome
+    again = given(GIVEN_UP, EndJob("j", 1, ENDS[outcome]))
+    again.when(EndJob("j", 1, ENDS[outcome])).then()
+    other = DONE if outcome == "failed" else BROKEN
+    again.when(EndJob("j", 1, other)).then_refused(EndedOtherwise)
+
+
+def test_nobody_takes_a_job_up_for_too_long() -> None:
+    [gone] = given(queued()).when(GiveUpJob("j", 0)).events_of("job-j")
+    assert isinstance(gone, JobFailed)
+    assert gone.reason == "expired"
+
+
+def test_a_job_that_nobody_took_up_has_no_end_to_report() -> None:
+    given(queued()).when(EndJob("j", 0, DONE)).then_refused(NobodyWorks)
+
+
+# Cancellation
+
+
+def test_a_request_is_recorded_and_the_job_goes_on() -> None:
+    given(running()).when(ASKED).then(Fact("job-j", ASKED.request))
+    given(running(), ASKED).when(ASKED).then()
+    given(running(), ASKED).when(EndJob("j", 1, DONE)).then(Fact("job-j", DONE))
+
+
+def test_the_producer_says_once_that_it_knows() -> None:
+    """Of a request to its job, or to one above."""
+    given(running(), ASKED).when(SeeCancel("j", 1)).then(Fact("job-j", JobCancelSeen(1)))
+    given(running(), ASKED, SeeCancel("j", 1)).when(SeeCancel("j", 1)).then()
+
+
+def test_a_queued_job_ends_on_the_spot() -> None:
+    """There is nobody who would have to stop."""
+    given(queued()).when(ASKED).then(
+        Fact("job-j", ASKED.request), Fact("job-j", JobCancelled("requested", START))
+    )
+
+
+def test_some_jobs_cannot_be_cancelled() -> None:
+    """The refusal names the host on which it could be stopped."""
+    given(running(cancellable=False)).when(ASKED).then_refused(NotCancellable, "nas")
+
+
+@pytest.mark.parametrize("command", [ASKED, ForceEnd(ME, "j"), GiveUpJob("j", 1)])
+def test_what_is_over_is_not_stopped(command: RequestCancel) -> None:
+    given(running(end=DONE)).when(command).then_refused(JobOver)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        RequestCancel(SOMEBODY_ELSE, "j", JobCancelRequested(60)),
+        ForceEnd(SOMEBODY_ELSE, "j"),
+        SealJob(SOMEBODY_ELSE, "j"),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_others_do_not_find_the_job(command: RequestCancel) -> None:
+    given(running()).when(command).then_refused(JobNotFound)
+
+
+def test_a_record_is_ended_by_force_once_the_grace_is_over() -> None:
+    given(running(), ASKED).when(ForceEnd(ME, "j")).then_refused(GraceNotOver)
+    given(running()).when(ForceEnd(ME, "j")).then_refused(GraceNotOver)
+    at_once = RequestCancel(ME, "j", JobCancelRequested(-60))
+    forced = Fact("job-j", JobCancelled("forced", START))
+    given(running(), at_once).when(ForceEnd(ME, "j")).then(forced)
+    for end in ENDS.values():
+        given(running(), at_once, ForceEnd(ME, "j")).when(EndJob("j", 1, end)).then_refused(
+            JobForced
+        )
+
+
+def test_a_lost_job_is_ended_at_once() -> None:
+    """As lost, so that its producer may still say how it ended."""
+    [gone] = given(LOST).when(ForceEnd(ME, "j")).events_of("job-j")
+    assert isinstance(gone, JobFailed)
+    assert gone.reason == "lost"
+
+
+# Groups
+
+
+def test_a_group_ends_once_it_is_sealed_and_nothing_runs() -> None:
+    """Whichever comes last."""
+    first = given(group(), running("a", "g"), SealJob(ME, "g")).when(EndJob("a", 1, DONE))
+    first.then(
+        Fact("job-a", DONE),
+        Fact("job-g", ChildEnded("a", "success")),
+        Fact("job-g", JobSucceeded(START)),
+    )
+    last = given(group(), running("a", "g"), EndJob("a", 1, DONE)).when(SealJob(ME, "g"))
+    last.then(Fact("job-g", JobSealed()), Fact("job-g", JobSucceeded(START)))
+
+
+def test_a_group_without_sub_jobs_ends_when_it_is_sealed() -> None:
+    given(group()).when(SealJob(ME, "g")).then(
+        Fact("job-g", JobSealed()), Fact("job-g", JobSucceeded(START))
+    )
+    given(running()).when(SealJob(ME, "j")).then_refused(NotAGroup)
+
+
+@pytest.mark.parametrize(
+    ("ends", "tolerate", "expected"),
+    [
+        (("succeeded", "skipped"), (), "succeeded"),
+        (("succeeded", "failed", "cancelled"), (), "failed"),
+        (("succeeded", "cancelled"), (), "cancelled"),
+        (("succeeded", "failed"), ("failed",), "succeeded"),
+        (("failed", "cancelled"), ("failed",), "cancelled"),
+        (("failed", "cancelled"), ("failed", "cancelled"), "succeeded"),
+    ],
+)
+def test_a_group_ends_as_its_sub_jobs(
+    ends: tuple[str, ...], tolerate: tuple[Tolerated, ...], expected: str
+) -> None:
+    """One that failed outweighs one that was cancelled; what is tolerated does not count."""
+    below = [running(f"{nth}", "g", end=ENDS[end]) for nth, end in enumerate(ends)]
+    sealed = given(group(tolerate=tolerate), below).when(SealJob(ME, "g"))
+    job = sealed.world.job("g")
+    assert job is not None
+    assert job.produced is not None
+    assert job.produced.outcome == expected
+
+
+@pytest.mark.parametrize(("tolerate", "expected"), [((), "failed"), (("missing",), "succeeded")])
+def test_a_group_misses_sub_jobs_that_never_came(
+    tolerate: tuple[Tolerated, ...], expected: str
+) -> None:
+    few = given(group(expect=3, tolerate=tolerate), running("a", "g", end=DONE))
+    job = few.when(SealJob(ME, "g")).world.job("g")
+    assert job is not None
+    assert job.produced is not None
+    assert job.produced.outcome == expected
+    assert job.error == (None if tolerate else "expected 3, saw 1")
+
+
+def test_a_group_that_nobody_seals_is_given_up() -> None:
+    """Whatever its sub-jobs did; one that ends later tells it nothing."""
+    idle = group(), running("a", "g", end=DONE), running("b", "g"), GiveUpJob("g", 0)
+    ended = given(idle).when(EndJob("b", 1, DONE))
+    ended.then(Fact("job-b", DONE))
+    job = ended.world.job("g")
+    assert job is not None
+    assert job.error == "nobody sealed it"
+
+
+def test_a_request_to_a_group_seals_it() -> None:
+    """Its sub-jobs are asked when they report."""
+    asked = RequestCancel(ME, "g", JobCancelRequested(60))
+    given(group(), running("a", "g")).when(asked).then(
+        Fact("job-g", asked.request), Fact("job-g", JobSealed())
+    )
+    given(group()).when(asked).then(
+        Fact("job-g", asked.request),
+        Fact("job-g", JobSealed()),
+        Fact("job-g", JobCancelled("requested", START)),
+    )
+
+
+def test_groups_of_groups_end_from_below() -> None:
+    deep = group(), group("h", "g"), running("a", "h"), SealJob(ME, "g"), SealJob(ME, "h")
+    given(deep).when(EndJob("a", 1, BROKEN)).then(
+        Fact("job-a", BROKEN),
+        Fact("job-h", ChildEnded("a", "failed")),
+        Fact("job-h", JobFailed("1 of 1 failed", "children", START)),
+        Fact("job-g", ChildEnded("h", "failed")),
+        Fact("job-g", JobFailed("1 of 1 failed", "children", START)),
+    )

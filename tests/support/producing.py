@@ -1,0 +1,131 @@
+"""Jobs of producers, for tests."""
+
+from ledger.domain.commands import Command
+from ledger.domain.events.jobs import JobCancelled, JobFailed, JobSucceeded
+from ledger.domain.events.producers import (
+    Ends,
+    Exit,
+    Holder,
+    JobAttemptFailed,
+    JobCancelRequested,
+    JobRegistered,
+    JobSkipped,
+    Phase,
+    ProgressReported,
+    Text,
+    Tolerated,
+)
+from ledger.domain.producers.commands import (
+    End,
+    EndJob,
+    FailAttempt,
+    GiveUpJob,
+    LoseProducer,
+    RegisterJob,
+    ReportProgress,
+    RequestCancel,
+    ReturnAttempt,
+    SealJob,
+    SeeCancel,
+    TakeUpJob,
+)
+from ledger.domain.producers.limits import limits
+from tests.support.world import ME, START
+
+HERE, THERE = Holder("here", host="nas", pid=1), Holder("there")
+DONE = JobSucceeded(START, Exit(0))
+SKIPPED = JobSkipped(START)
+BROKEN = JobFailed(reason="program", happened_at=START, exit=Exit(23))
+STOPPED = JobCancelled("interrupted", START)
+
+
+def registered(
+    *,
+    source: str = "//nas",
+    external_id: str | None = None,
+    ends: Ends = "self",
+    cancellable: bool = True,
+    expect_children: int | None = None,
+    tolerate: tuple[Tolerated, ...] = (),
+) -> JobRegistered:
+    return JobRegistered(
+        source,
+        limits(lease_s=90),
+        START,
+        ends,
+        external_id,
+        cancellable=cancellable,
+        expect_children=expect_children,
+        tolerate=tolerate,
+    )
+
+
+def running(
+    uuid: str = "j", parent: str | None = None, *, end: End | None = None, cancellable: bool = True
+) -> RegisterJob:
+    """Return a job that a process works on."""
+    said = registered(cancellable=cancellable)
+    return RegisterJob(ME, uuid, "backup", said, parent, HERE, end)
+
+
+def queued(uuid: str = "j", parent: str | None = None) -> RegisterJob:
+    return RegisterJob(ME, uuid, "backup", registered(), parent)
+
+
+def group(
+    uuid: str = "g",
+    parent: str | None = None,
+    *,
+    expect: int | None = None,
+    tolerate: tuple[Tolerated, ...] = (),
+) -> RegisterJob:
+    said = registered(ends="children", expect_children=expect, tolerate=tolerate)
+    return RegisterJob(ME, uuid, "fan out", said, parent)
+
+
+def report(
+    done: int,
+    total: int | None = 100,
+    *,
+    attempt: int = 1,
+    percent: int | None = None,
+    phase: Phase | None = None,
+) -> ProgressReported:
+    return ProgressReported(attempt, START, done, total, percent=percent, phase=phase)
+
+
+PRODUCED: tuple[Command, ...] = (
+    # a group of groups that fails, while what is below one of its jobs runs on
+    group("fleet", expect=3),
+    running("nas", "fleet"),
+    ReportProgress("nas", report(40, phase=Phase("scan", 1, 2))),
+    running("upload", "nas"),
+    EndJob("nas", 1, DONE),
+    group("disks", "fleet", tolerate=("failed",)),
+    running("sda", "disks", end=BROKEN),
+    running("sdb", "disks", end=SKIPPED),
+    SealJob(ME, "disks"),
+    queued("tonight", "fleet"),
+    SealJob(ME, "fleet"),
+    TakeUpJob("tonight", 0, HERE),
+    FailAttempt("tonight", JobAttemptFailed(1, START, error_type="OSError", said=Text(2, "00"))),
+    TakeUpJob("tonight", 1, THERE),
+    EndJob("tonight", 2, BROKEN),
+    # lost and back; lost, given up, and really done
+    running("laptop"),
+    LoseProducer("laptop", 1, report(7)),
+    ReturnAttempt("laptop", 1),
+    running("phone"),
+    LoseProducer("phone", 1),
+    GiveUpJob("phone", 1),
+    EndJob("phone", 1, DONE),
+    # asked to stop
+    running("asked"),
+    RequestCancel(ME, "asked", JobCancelRequested(60, note=Text(2, "00"))),
+    SeeCancel("asked", 1),
+    EndJob("asked", 1, STOPPED),
+    queued("never"),
+    RequestCancel(ME, "never", JobCancelRequested(60)),
+    queued("waiting"),
+)
+"""A history in which most things happen to jobs of producers."""
