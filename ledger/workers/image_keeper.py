@@ -8,7 +8,6 @@ Where several processes have the same pools, two may do all this at once, or one
 each step accepts what the other has already done.
 """
 
-import asyncio
 import logging
 import math
 import re
@@ -48,6 +47,7 @@ from ledger.store.seam import Commit
 from ledger.store.writer import Caller, uncancelled
 from ledger.workers.blocks import join_blocks
 from ledger.workers.chunk_intake import ChunkIntake
+from ledger.workers.transfer_threads import TransferThreads
 
 THREADS = 4
 """Of each pool: one that hangs must not hold up the others."""
@@ -77,7 +77,9 @@ class ImageKeeper:
         self._ledger = ledger
         self._pools = pools
         self._environment = environment
-        self.chunks = ChunkIntake(ledger, pools)
+        self.transfers = TransferThreads(pools)
+        """For requests that read and write images."""
+        self.chunks = ChunkIntake(ledger, pools, self.transfers)
         """For uploads that come in chunks."""
         self._threads = {
             name: ThreadPoolExecutor(THREADS, thread_name_prefix=f"images-{name}") for name in pools
@@ -114,6 +116,7 @@ class ImageKeeper:
         """Finish what is under way."""
         for threads in self._threads.values():
             threads.shutdown(wait=True)
+        self.transfers.close()
 
     async def receive(
         self,
@@ -132,13 +135,17 @@ class ImageKeeper:
         """
         drive = drive or self._environment.new_id()
         pool = await self._choose_pool(definition.storage_type)
-        incoming = IncomingImage(pool.upload(drive), pool.require_room)
+        run = partial(self.transfers.run, pool.name)
+        incoming = await run(
+            partial(IncomingImage, pool.upload(drive), pool.require_room), undo=IncomingImage.abort
+        )
         try:
             async for block in join_blocks(stream):
-                await asyncio.to_thread(incoming.write, block)
-            await asyncio.to_thread(incoming.finish, definition.size)
+                await run(partial(incoming.write, block))
+            await run(partial(incoming.finish, definition.size), lasting=True)
         except BaseException:
-            await asyncio.shield(asyncio.to_thread(_discard, incoming, pool.upload(drive)))
+            discard = partial(_discard, incoming, pool.upload(drive))
+            await self.transfers.clean_up(pool.name, discard)
             raise
         new = CreateDrives(owner, (NewDrive(drive, definition, pool.name),), "upload")
         await uncancelled(self._make_drive(drive, pool, record(new)))
@@ -163,12 +170,12 @@ class ImageKeeper:
         except StoreFailed:
             raise
         except Exception:
-            await asyncio.to_thread(remove, pool.upload(drive))
+            await self.transfers.run(pool.name, partial(remove, pool.upload(drive)))
             raise
         try:
-            await asyncio.to_thread(self._provide_image, drive)
+            await self.transfers.run(pool.name, partial(self._provide_image, drive), lasting=True)
         except (OSError, ImageError):
-            await asyncio.to_thread(self._delete, drive)
+            await self.transfers.run(pool.name, partial(self._delete, drive), lasting=True)
             raise
 
     def run_task(self, task: MakeImage | GrowImage | RemoveFiles) -> None:

@@ -1,5 +1,6 @@
 """What decisions ask of the process in which they are made, and a pool that hangs."""
 
+import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -18,8 +19,10 @@ from api.service.settings import Settings
 from ledger.images import pool_thread
 from ledger.images.pool_thread import PoolThread
 from ledger.images.pools import Pool, Room
+from ledger.workers import transfer_threads
+from ledger.workers.transfer_threads import PROMPT_THREADS
 from tests.api.begun import begin_as
-from tests.api.calling import ALICE, AUDITOR, DRIVE, Api, KnownAccounts
+from tests.api.calling import ALICE, AUDITOR, DRIVE, SIZE, Api, KnownAccounts
 from tests.api.unhurried import unhurried
 from tests.support.api_server import ApiServer
 from tests.support.wait import PATIENCE_S, wait_for, wait_until
@@ -158,3 +161,57 @@ async def test_the_writer_touches_no_pool(api: Api, server: DeadServer) -> None:
     assert (await api.post(f"/servers/{machine}/action/?do=clone")).status == 202
     assert server.asked_by
     assert "ledger-writer" not in server.asked_by
+
+
+IMAGE = bytes(range(256)) * 4096
+
+
+async def uploaded(api: Api, storage_type: str = "dssd") -> str:
+    """The uuid of a drive with this image."""
+    answer = await api.post(f"/drives/upload/?storage_type={storage_type}", data=IMAGE)
+    assert answer.status == 200, answer.body
+    return answer.body.decode()
+
+
+async def test_a_transfer_waits_for_its_own_pool_only(
+    api: Api, server: DeadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait for the one that hangs: images in the other come and go."""
+    far, near = await uploaded(api), await uploaded(api, "ssd")
+    (drive,) = (await api.post("/initupload/", DRIVE)).json["objects"]
+    chunk = f"/drives/{drive['uuid']}/upload/?resumableChunkNumber=1&resumableChunkSize=1048576"
+    server.hang()
+    monkeypatch.setattr(transfer_threads, "PROMPT_S", SHORT_S)
+    asked = [
+        *(api.get(f"/drives/{far}/download/") for _ in range(2 * PROMPT_THREADS)),
+        api.post("/drives/upload/", data=IMAGE),
+        api.get(f"{chunk}&resumableTotalSize={SIZE}"),
+    ]
+    for refused in await asyncio.gather(*asked):
+        assert refused.error == (503, "backend", None)
+        assert "pool nfs does not answer" in refused.json[0]["error_message"]
+    monkeypatch.setattr(transfer_threads, "PROMPT_S", PATIENCE_S)
+    assert (await api.get(f"/drives/{near}/download/")).body == IMAGE
+    assert await uploaded(api, "ssd")
+    server.answer()
+    assert (await api.get(f"/drives/{far}/download/")).body == IMAGE
+
+
+async def test_nobody_waits_for_what_a_download_reads(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk may take long for each piece."""
+    drive = await uploaded(api)
+    begun, go_on, pread = threading.Event(), threading.Event(), os.pread
+
+    def slowly(*given: int) -> bytes:
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+        return pread(*given)
+
+    monkeypatch.setattr(os, "pread", slowly)
+    downloading = asyncio.create_task(api.get(f"/drives/{drive}/download/"))
+    assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+    assert (await api.get("/drives/")).status == 200
+    go_on.set()
+    assert (await downloading).body == IMAGE
