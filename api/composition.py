@@ -160,6 +160,7 @@ async def _run_ledger(
         yield RunningLedger(ledger, pools, environment, database, registry, failed)
     finally:
         await asyncio.to_thread(ledger.close)
+        await asyncio.to_thread(environment.close)
         if registry is not None:
             registry.close()
 

@@ -12,11 +12,11 @@ from ledger.domain.aggregates import Aggregate, fold
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import Command
-from ledger.domain.context import Environment
 from ledger.domain.disk_space import DiskSpace
 from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.jobs import job_stream
+from ledger.images.surveys import Surveyor, places, surveyed, surveyed_blocking
 from ledger.store.lease import Lease, ThreadLease
 from ledger.store.metrics import Meter
 from ledger.store.patience import read_patiently
@@ -34,13 +34,14 @@ class Ledger:
         self,
         store: Store,
         projection: Projection,
-        environment: Environment,
+        environment: Surveyor,
         *,
         now: Callable[[], datetime],
         on_failure: Callable[[StoreFailed], None],
     ) -> None:
         """`now` is the machine's clock, which counts only where no other machine has the ledger."""
         self._store = store
+        self._environment = environment
         self.maintenance = self._lease("maintenance")
         """Held by at most one rebuild, compaction or restore."""
         self.checkpointing = self._lease("checkpointing")
@@ -61,11 +62,19 @@ class Ledger:
         Raise `StoreFailed`, or the command's `Refusal`; `outcome_of` the error tells whether it may
         have been recorded.
         """
-        return await self._writer.execute(command, by)
+        if not places(command):
+            return await self._writer.execute(command, by)
+        return await surveyed(
+            self._environment, lambda images: self._writer.execute(command, by, images)
+        )
 
     def execute_blocking(self, command: Command, by: Caller) -> int:
         """Do the same as `execute`, for worker threads."""
-        return self._writer.execute_blocking(command, by)
+        if not places(command):
+            return self._writer.execute_blocking(command, by)
+        return surveyed_blocking(
+            self._environment, lambda images: self._writer.execute_blocking(command, by, images)
+        )
 
     def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:
         """Call `listener` with every commit to the ledger, by any process, in order.

@@ -111,7 +111,9 @@ class ImageWork:
         worker = worker_name() if copying else None
 
         async def refresh() -> None:
-            await asyncio.to_thread(lambda: registry.refresh(worker, opened.environment.here()))
+            for owed in opened.environment.renew():
+                await owed
+            await asyncio.to_thread(registry.refresh, worker, opened.environment.here())
 
         await refresh()
         async with (

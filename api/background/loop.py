@@ -5,8 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from ledger.domain.errors import Expected
-from ledger.domain.errors.store import StoreFailed
+from ledger.store.patience import OutageLog
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +21,9 @@ async def repeat(
 ) -> AsyncIterator[None]:
     """Do `work` again and again until the block is left; `start_s` is the pause before the first.
 
-    Work that fails is logged as `failure`, and tried again after the pause. On the way out, work is
-    cancelled; but work in a thread cannot be, so `stop` asks it to end, and it is waited for.
+    Work that fails is tried again after the pause; the log says `failure` now and then. On the way
+    out, work is cancelled; but work in a thread cannot be, so `stop` asks it to end, and it is
+    waited for.
     """
     stopping = asyncio.Event()
     task = asyncio.create_task(_repeat_until(stopping, work, pause_s, failure, start_s))
@@ -45,16 +45,15 @@ async def _repeat_until(
     failure: str,
     start_s: float,
 ) -> None:
+    outage = OutageLog(log, failure)
     await _pause(stopping, start_s)
     while not stopping.is_set():
         try:
             await work()
-        except StoreFailed as error:
-            log.warning("%s: %s", failure, error)
-        except Expected as error:
-            log.error("%s: %s", failure, error)  # noqa: TRY400 - expected, no traceback
-        except Exception:
-            log.exception(failure)
+        except Exception as error:  # noqa: BLE001 - it is logged, and tried again
+            outage.failed(error)
+        else:
+            outage.works()
         await _pause(stopping, pause_s)
 
 

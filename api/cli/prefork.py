@@ -3,12 +3,9 @@
 import ctypes
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-from api.cli.sockets import CannotListen
 
 _ENDED_ON_REQUEST = (0, -signal.SIGTERM)
 """How a process ends that was asked to stop; the latter if it had hardly begun."""
@@ -74,23 +71,3 @@ def _wait(pids: list[int]) -> None:
             code = code or max(ended, 1)
     if code:
         raise SystemExit(code)
-
-
-@contextmanager
-def reserve_port(host: str, port: int) -> Iterator[int]:
-    """Reserve a port that all our processes can listen on with `reuse_port`; any free one for 0.
-
-    Raises `CannotListen` if it is taken, even by a process that would share it.
-    """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            free = probe.getsockname()
-    except OSError as error:
-        raise CannotListen.at(host, port, error) from error
-    with socket.socket(family, kind) as reservation:
-        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        reservation.bind(free)
-        yield int(free[1])

@@ -15,7 +15,14 @@ from api.admin.server import AdminServer
 from api.app import make_app
 from api.cli.demo import Demo, make_demo
 from api.cli.signals import end_with_store, stop_event
-from api.cli.sockets import CannotListen, Sockets, bound, bound_for_metrics, metrics_endpoint
+from api.cli.sockets import (
+    CannotListen,
+    Sockets,
+    bound,
+    bound_for_metrics,
+    metrics_endpoint,
+    urls_of,
+)
 from api.cli.supervision import Supervisor, supervised
 from api.composition import open_service
 from api.data.directory import check_free, data_lock
@@ -74,16 +81,18 @@ async def serve(
             requests = RequestCounts()
             async with (
                 AdminServer(service) if first else nullcontext(),
-                _listening(service, settings, sockets, requests) as address,
+                _listening(service, settings, sockets, requests),
                 metrics_endpoint(lambda: of_service(service, requests), metrics_sockets) as metrics,
             ):
+                urls = urls_of(sockets)
+                listens = f"listens on {' and '.join(urls)}"
                 if first:
-                    announce(f"job-ledger listens on {address}")
+                    announce(f"job-ledger {listens}")
                 if metrics is not None:
                     announce(f"metrics at {metrics}")
-                for line in demo.announcement(address) if demo else ():
+                for line in demo.announcement(urls[0]) if demo else ():
                     announce(line)
-                async with supervised(supervisor, service.ledger, f"listens on {address}"):
+                async with supervised(supervisor, service.ledger, listens):
                     await stopping.wait()
                 log.info("stopping")
         watching.cancel()
@@ -95,7 +104,7 @@ def _bound(settings: Settings, share: Share | None) -> Iterator[Sockets]:
     if share is None:
         check_free(settings.data)
     port = settings.port if share is None else share.port
-    with bound(settings.host, port, shared=share is not None) as sockets:
+    with bound(settings.host, port, "alone" if share is None else "shared") as sockets:
         yield sockets
 
 
@@ -147,8 +156,8 @@ class _OpenRequests:
 @asynccontextmanager
 async def _listening(
     service: Service, settings: Settings, sockets: Sockets, requests: RequestCounts
-) -> AsyncIterator[str]:
-    """Answer requests and yield the address; on the way out, wait for open requests."""
+) -> AsyncIterator[None]:
+    """Answer requests; on the way out, wait for open requests."""
     app = make_app(service)
     open_requests = _OpenRequests()
     open_requests.watch(app)
@@ -163,7 +172,7 @@ async def _listening(
     await runner.setup()
     try:
         await _listen(runner, sockets)
-        yield _address(runner)
+        yield
         for site in runner.sites:
             await site.stop()
         service.feed.close()  # long polls would not end by themselves
@@ -179,11 +188,6 @@ async def _listen(runner: web.AppRunner, sockets: Sockets) -> None:
             await web.SockSite(runner, each).start()
         except OSError as error:  # another process has begun to listen since
             raise CannotListen.at(host, port, error) from error
-
-
-def _address(runner: web.AppRunner) -> str:
-    host, port, *_ = runner.addresses[0]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _demo(service: Service, settings: Settings) -> Demo | None:

@@ -14,7 +14,7 @@ from api.accounts.service import LoginRefused, TooManyAttempts
 from api.service.admission import TooMuch
 from ledger.archives import BadArchive
 from ledger.domain.errors import Expected, Invalid, NotFound, Refusal, WrongState
-from ledger.domain.errors.pools import NoPools, PoolsFull
+from ledger.domain.errors.pools import NoPools, PoolsFull, PoolSilent
 from ledger.domain.errors.quotas import LedgerBytesSpent, QuotaExceeded, TooManyUploads
 from ledger.domain.errors.store import (
     ConcurrentChange,
@@ -25,6 +25,7 @@ from ledger.domain.errors.store import (
 )
 from ledger.domain.errors.uploads import ChunkPresent
 from ledger.images.errors import ImageMissing, NotRegular, PoolFull, PoolMissing
+from ledger.images.pool_thread import SILENCE_S
 from ledger.proofs.tree import LeavesArchived
 from ledger.workers.worker_registry import REFRESH_S
 
@@ -138,6 +139,7 @@ _ANSWERS: Mapping[type[Exception], _Answer] = {
     ),
     PoolsFull: _Answer(507, "backend"),
     NoPools: _Answer(503, "backend", retry_after_s=REFRESH_S),
+    PoolSilent: _Answer(503, "backend", retry_after_s=SILENCE_S),
     NoStoreTime: _Answer(503, "backend"),
     ReadCut: _Answer(503, "backend"),
     StoreFull: _Answer(507, "backend"),

@@ -180,6 +180,7 @@ def _plain(value: object, kind: inspect.Type) -> object:
 # Faults, which msgspec tells of in its own words: what is wrong, then where.
 
 _FAULT = re.compile(r"(.*?)(?: - at (`key` in )?`\$\.?([^`]*)`)?", re.DOTALL)
+_VALUE = re.compile(r"(.*)\[\.\.\.\]")
 _ABSENT = re.compile("Object missing required field `(.*)`")
 _WORDS = {
     r"Expected `str( \| null)?`, got .*": "must be a text",
@@ -187,6 +188,9 @@ _WORDS = {
     r"Expected `bool( \| null)?`, got .*": "must be true or false",
     r"Expected `array( \| null)?`, got .*": "must be a list",
     r"Expected `object( \| null)?`, got .*": "must be an object",
+    r"Expected `bool \| int \| float \| str \| null`, got .*": (
+        "must be a text, a number, true, false or null"
+    ),
     r"Expected `int` >= (.*)": r"must be at least \1",
     r"Expected `int` <= (.*)": r"must be at most \1",
     r"Expected `str` of length >= (.*)": r"must have at least \1 characters",
@@ -208,7 +212,7 @@ def _refusal(told: str, kind: inspect.Type) -> BadRequest:
         what, path = "is required", f"{path}.{absent[1]}".lstrip(".")
     elif what.startswith("Invalid enum value"):
         what = f"must be one of {', '.join(_choices(kind, path))}"
-    place = f"a key of {path}" if key else path
+    place = f"a key of {path}" if key else _VALUE.sub(r"a value of \1", path)
     return BadRequest(f"{place} {_in_our_words(what)}", point=re.split(r"\W", path)[0])
 
 

@@ -23,6 +23,7 @@ from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import url_template_of
 from api.http.wire.bodies import check_expectation, is_awaited
 from api.http.wire.connection import hold_until_taken, occupy_connection
+from api.service.admission import TooMuch
 from api.service.answer_bytes import AnswerBytes
 from api.service.logging import CURRENT_REQUEST_ID
 from api.service.service import Service
@@ -42,6 +43,7 @@ BODY_TOO_SLOW = 408
 SHORT_BYTES = 4 * 1024
 """An answer without a login that is not longer never waits for room, such as one about health or an
 error: a connection has one at a time, so the number of connections bounds them."""
+_UNREAD = ("answer-bytes", "answer-bytes-without-login")
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,8 @@ def make_middleware(service: Service) -> Middleware:
             if isinstance(error, OverQuota):
                 service.admission.note_refusal(error.resource)
             answer = _answer_to_failure(request, error, request_id)
+            if isinstance(error, TooMuch) and error.resource in _UNREAD:
+                answer.force_close()  # else it stays open through all that it asks for in advance
         if not answer.prepared:
             answer.headers[REQUEST_ID] = request_id
             answer.headers[LEDGER_POSITION] = str(request[POSITION])

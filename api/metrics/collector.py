@@ -22,10 +22,10 @@ from api.accounts.service import Accounts
 from api.metrics.request_counts import RequestCounts
 from api.metrics.table import METRICS
 from api.service.admission import Admission
+from api.service.environment import ServiceEnvironment
 from api.service.service import Service, Worker
 from api.service.single_flight import SingleFlight
 from ledger.application import Ledger
-from ledger.domain.context import PoolSpace
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors.store import StoreFailed
 from ledger.store.metrics import PREFIX
@@ -89,7 +89,7 @@ def of_service(service: Service, requests: RequestCounts) -> Metrics:
         lambda: [_family("websocket_clients", [((), service.feed.subscribers)])],
         reads=[
             Read("store", lambda: _of_store(service)),
-            Read("pools", lambda: _of_pools(service.environment.pools())),
+            Read("pools", lambda: _of_pools(service.environment)),
         ],
     )
 
@@ -99,7 +99,7 @@ def of_worker(worker: Worker) -> Metrics:
     return Metrics(
         lambda: _of_ledger(worker.ledger),
         lambda: [_family("copied_bytes", [((), worker.copied_bytes())])],
-        reads=[Read("pools", lambda: _of_pools(worker.environment.here()))],
+        reads=[Read("pools", lambda: _of_pools(worker.environment))],
     )
 
 
@@ -155,9 +155,10 @@ def _of_admission(admission: Admission) -> Iterator[Metric]:
     yield _family("budget_used", used)
 
 
-def _of_pools(spaces: Iterable[PoolSpace]) -> Iterator[Metric]:
-    here = [space for space in spaces if space.here]
-    yield _family("pool_free_bytes", [((space.name,), space.free_bytes) for space in here])
+def _of_pools(environment: ServiceEnvironment) -> Iterator[Metric]:
+    environment.renew_and_wait()
+    answering = [space for space in environment.here() if not space.silent]
+    yield _family("pool_free_bytes", [((space.name,), space.free_bytes) for space in answering])
 
 
 def _of_store(service: Service) -> Iterator[Metric]:

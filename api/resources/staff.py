@@ -78,6 +78,7 @@ class Staff:
 
     def _status(self) -> LedgerStatus:
         service = self._service
+        service.environment.renew_and_wait()
         with service.views.long_snapshot() as snapshot:
             jobs = snapshot.count_by_state()
             kept = checkpoints.newest(snapshot.cursor)

@@ -1,26 +1,23 @@
 """What decisions cannot compute: new ids, macs and passwords, hosts, addresses, and free room."""
 
-import math
 import random
 import secrets
 import string
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
 from api.service.ids import new_id
 from api.service.settings import DEFAULT_HOSTS, DEFAULT_RANGE
 from ledger.domain.context import PoolSpace
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.pools import PoolSilent
 from ledger.domain.quotas import NO_QUOTAS, Quotas
-from ledger.images.errors import ImageError
-from ledger.images.extents import data_bytes
+from ledger.images.pool_thread import Owed
 from ledger.images.pools import Pool
+from ledger.images.watched_pool import WatchedPool
 from ledger.workers.worker_registry import WorkerRegistry
 
 VNC_PASSWORD_LENGTH = 8
-SPACE_S = 1.0
-FILES_FEW = 10_000
-"""How many drives may be made before the next measurement, and many more."""
 
 _random = random.SystemRandom()
 
@@ -50,12 +47,11 @@ class ServiceEnvironment:
         addresses: IPv4Network = DEFAULT_RANGE,
     ) -> None:
         """`workers` are those of other processes, where they do the work."""
-        self._pools = pools
+        self._here = {name: WatchedPool(pool) for name, pool in pools.items()}
         self._hosts = hosts
         self._addresses = addresses
         self._workers = workers
         self.quotas = quotas
-        self._measured: tuple[float, tuple[PoolSpace, ...]] = -math.inf, ()
 
     def hosts(self) -> tuple[str, ...]:
         return self._hosts
@@ -68,14 +64,41 @@ class ServiceEnvironment:
         seen = self._workers.pools() if self._workers is not None else ()
         elsewhere = {pool.space.name: pool.space for pool in seen}
         return self.here() + tuple(
-            space for name, space in elsewhere.items() if name not in self._pools
+            space for name, space in elsewhere.items() if name not in self._here
         )
 
-    def look_for_pools(self) -> bool:
-        if self._workers is None:
-            return False
-        self._workers.look()
-        return True
+    def here(self) -> tuple[PoolSpace, ...]:
+        """Return the pools of this process, as they were last measured."""
+        return tuple(pool.space for pool in self._here.values())
+
+    def renew(self) -> Sequence[Owed]:
+        return [pool.renew() for pool in self._here.values() if pool.is_old and not pool.hangs]
+
+    def renew_and_wait(self) -> None:
+        """Measure the pools of this process, for a thread; but do not wait long for any."""
+        for owed in self.renew():
+            owed.wait()
+
+    def look(self, refusal: Refusal) -> Sequence[Owed]:
+        if isinstance(refusal, PoolSilent):
+            return [self._here[refusal.pool].renew(needed=True)]
+        if self._workers is not None:
+            return [*self.renew(), self._workers.look()]
+        return self.renew()
+
+    def measure(
+        self, images: Sequence[tuple[str, str]], found: dict[str, int | None]
+    ) -> Sequence[Owed]:
+        """Find how much data the images have; that of an image elsewhere is not known here."""
+        found |= {drive: None for pool, drive in images if pool not in self._here}
+        return [
+            self._here[pool].measure(drive, found) for pool, drive in images if pool in self._here
+        ]
+
+    def close(self) -> None:
+        """End the threads of the pools."""
+        for pool in self._here.values():
+            pool.close()
 
     def within_reach(self, source: str, pool: str) -> bool:
         """Return whether some worker has both pools; without workers, this process has."""
@@ -85,38 +108,3 @@ class ServiceEnvironment:
         for seen in self._workers.pools():
             names_by_worker.setdefault(seen.worker, set()).add(seen.space.name)
         return any({source, pool} <= names for names in names_by_worker.values())
-
-    def data_bytes(self, pool: str, drive: str) -> int | None:
-        """Return how much data the drive's image has, if its pool is here and can be read."""
-        if pool not in self._pools:
-            return None
-        try:
-            return data_bytes(self._pools[pool].image(drive))
-        except (ImageError, OSError):
-            return None
-
-    def here(self) -> tuple[PoolSpace, ...]:
-        """Return the pools of this process, measured at most `SPACE_S` ago.
-
-        A command may ask once for each of its disks. Nothing is refused because a pool was full,
-        and a few files are not given away twice.
-        """
-        at, spaces = self._measured
-        old = time.monotonic() - at > SPACE_S
-        if old or any(space.full or space.free_files < FILES_FEW for space in spaces):
-            at, spaces = time.monotonic(), tuple(map(_space_of, self._pools.values()))
-            self._measured = at, spaces  # both at once: another thread may be here
-        return spaces
-
-
-def _space_of(pool: Pool) -> PoolSpace:
-    """Measure a pool; one that cannot be read has 0 bytes free, so that placement picks it last."""
-    try:
-        room = pool.room()
-    except OSError:
-        return PoolSpace(pool.name, pool.storage_type, free_bytes=0)
-    return PoolSpace(
-        *(pool.name, pool.storage_type, room.free_bytes),
-        full=room.is_full,
-        free_files=room.free_files,
-    )

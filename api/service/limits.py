@@ -31,7 +31,7 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     body_silence_seconds: Annotated[float, seconds("how long a body may send nothing")] = 10.0
     body_seconds: Annotated[float, seconds("how long a body may take, uploads apart")] = 30.0
     bytes_per_second: Annotated[
-        int, number("the least speed at which an upload is sent, and an answer read")
+        int, number("the least speed, over 30 s, at which an upload is sent and an answer read")
     ] = 16 * 1024
     unread_seconds: Annotated[float, seconds("how long a client may read nothing of an answer")] = (
         20.0

@@ -7,7 +7,7 @@ remains. It need not check that what it creates is new: a taken id is refused as
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, TypeVar
@@ -32,6 +32,8 @@ Scalar = str | int | float | bytes | None
 Row = tuple[Scalar, ...]
 RowKey = tuple[str, Row]
 """A table's name and a row's primary key."""
+ImageData = Mapping[str, int | None]
+"""How much data the images of drives have, without holes; None if unknown."""
 
 
 class State(Counts, Protocol):
@@ -74,6 +76,13 @@ class State(Counts, Protocol):
 
     def act(self, kind: type[A], stream: str) -> A | None:
         """Return one of the ledger's own acts, if there is one of this kind under this name."""
+
+    def data_bytes(self, drives: Iterable[Drive]) -> ImageData:
+        """Return how much data the images of at least these drives have.
+
+        A decision touches no pool, which might hang: raise `NotMeasured` if that was not read for
+        this command before.
+        """
 
     def is_spent(self, job: str) -> bool:
         """Return whether a job with this uuid was discarded, however long ago.
@@ -133,8 +142,8 @@ Change = Fact | Secret | Discarded
 class PoolSpace(NamedTuple):
     """A pool as placement sees it; it is `here` if this process has it mounted.
 
-    What is left in a `full` one must stay free; it may take `free_files` more files. Only processes
-    that have mounted the pool know these.
+    What is left in a `full` one must stay free; it may take `free_files` more files. A `silent` one
+    does not answer just now. Only processes that have mounted the pool know these.
     """
 
     name: str
@@ -143,6 +152,7 @@ class PoolSpace(NamedTuple):
     here: bool = True
     full: bool = False
     free_files: int = sys.maxsize
+    silent: bool = False
 
 
 class Environment(Protocol):
@@ -156,22 +166,13 @@ class Environment(Protocol):
         """Return the network that cards with DHCP get their addresses from."""
 
     def pools(self) -> tuple[PoolSpace, ...]:
-        """Return the pools of this process and those of workers elsewhere."""
-
-    def look_for_pools(self) -> bool:
-        """Ask again which pools workers have; return whether they may have changed.
-
-        Blocks. Raise `StoreFailed`.
-        """
+        """Return the pools of this process and those of workers elsewhere, as far as known now."""
 
     def within_reach(self, source: str, pool: str) -> bool:
         """Whether some process has both pools and can copy from the first to the second."""
 
     @property
     def quotas(self) -> Quotas: ...
-
-    def data_bytes(self, pool: str, drive: str) -> int | None:
-        """Return how much data a drive's image has, without holes; None if unknown."""
 
     def hosts(self) -> tuple[str, ...]:
         """Return the compute hosts that servers are placed on; at least one."""

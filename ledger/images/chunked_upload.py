@@ -35,7 +35,7 @@ class ChunkedUpload:
     def __init__(
         self, path: Path, journal: Path, size: int, require_room: RequireRoom = unlimited
     ) -> None:
-        """Find what an earlier process left in these files; `size` is the drive's, in bytes.
+        """Open nothing: `find` finds what an earlier process left. `size` is the drive's, in bytes.
 
         Files are made with the first chunk that is received, not before. `require_room` raises
         PoolFull before what must stay free in the pool is taken.
@@ -51,7 +51,6 @@ class ChunkedUpload:
         self._users = 0  # of the journal's lock, for all of which one descriptor is enough
         self._locked_fd = -1
         self._chunks = ChunkMap(size)
-        self._read()
 
     @property
     def size(self) -> int:
@@ -60,6 +59,11 @@ class ChunkedUpload:
     @property
     def complete(self) -> bool:
         return self._chunks.complete
+
+    def find(self) -> None:
+        """Find which chunks are there by now, from earlier processes or others."""
+        with self._lock:
+            self._read()
 
     def has(self, number: int, chunking: Chunking) -> bool:
         """Whether the chunk is there. Raises `ChunkMisfit`, `ChunkingChanged`."""

@@ -9,7 +9,7 @@ composition root call `append` and `exclusive`.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, LiteralString, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
 
@@ -55,6 +55,9 @@ class Cursor(Protocol):
 
 class Projection(Protocol):
     """Read models that are written inline. Projections implement it."""
+
+    LIVE: LiteralString
+    """The query of one number, which changes once all rows were made anew."""
 
     def rows(self, state: Aggregate | None) -> Rows:
         """Return the rows that show this aggregate; a pure function of its state alone.
@@ -131,7 +134,7 @@ class News(NamedTuple):
 class Answer(NamedTuple):
     """What the store answers before a batch: the newest stamp there is, and what others recorded.
 
-    `news` are in order; None if they are too many.
+    `news` are in order; None if they are too many, or the read models were rebuilt.
     """
 
     newest: datetime

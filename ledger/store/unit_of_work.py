@@ -7,6 +7,7 @@ and, on top of it, one those of each command, so that a refused command leaves n
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -26,9 +27,10 @@ from ledger.domain.aggregates.relations import (
 )
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.context import A, Discarded, Secret
+from ledger.domain.context import A, Discarded, ImageData, Secret
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.pools import NotMeasured
 from ledger.domain.events import Event, Recorded
 from ledger.domain.events.drives import DriveCreated, drive_stream
 from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
@@ -74,6 +76,7 @@ class CachedStream(NamedTuple):
 
 
 NO_STREAM = CachedStream(0, None, {})
+NOTHING_MEASURED: ImageData = MappingProxyType({})
 _FIRST_EVENTS = (JobCreated, DriveCreated, ServerCreated, TagCreated, KeypairCreated)
 RELATING = (
     JobCreated,
@@ -125,12 +128,17 @@ class UnitOfWork:
         projection: Projection,
         now: datetime | None = None,
         disk: DiskState = DiskState.ROOMY,
+        images: ImageData = NOTHING_MEASURED,
     ) -> None:
-        """`now` is the moment of the command; a batch of several has none."""
+        """`now` is the moment of the command, and `images` what was measured for it.
+
+        A batch of several commands has neither.
+        """
         self._base = base
         self._projection = projection
         self._now = now
         self._disk = disk
+        self._images = images
         self.streams: dict[str, CachedStream] = {}
         self.seen_streams: set[str] = set()
         self.new_streams: set[str] = set()
@@ -176,6 +184,12 @@ class UnitOfWork:
     @property
     def disk(self) -> DiskState:
         return self._disk
+
+    def data_bytes(self, drives: Iterable[Drive]) -> ImageData:
+        unknown = [(drive.pool, drive.uuid) for drive in drives if drive.uuid not in self._images]
+        if unknown:
+            raise NotMeasured(tuple(unknown))
+        return self._images
 
     def job(self, uuid: str) -> Job | None:
         return self._state(Job, job_stream(uuid))

@@ -10,7 +10,8 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ledger.application import Ledger
@@ -28,6 +29,7 @@ from ledger.images.regular_files import regular_file
 from ledger.store.writer import Caller
 from ledger.workers.blocks import join_blocks
 from ledger.workers.fair_turns import FairTurns
+from ledger.workers.transfer_threads import TransferThreads
 
 DIGESTS_AT_ONCE = 2
 """Others wait: the threads that make them also take in chunks."""
@@ -41,9 +43,10 @@ log = logging.getLogger(__name__)
 class ChunkIntake:
     """Receives chunks. Its methods may be called from different threads."""
 
-    def __init__(self, ledger: Ledger, pools: Mapping[str, Pool]) -> None:
+    def __init__(self, ledger: Ledger, pools: Mapping[str, Pool], threads: TransferThreads) -> None:
         self._ledger = ledger
         self._pools = pools
+        self._threads = threads
         self._lock = threading.Lock()
         self._uploads: dict[str, ChunkedUpload] = {}
         self._digests = FairTurns(DIGESTS_AT_ONCE)
@@ -53,7 +56,8 @@ class ChunkIntake:
 
         Raises `DriveNotFound`, `NotUploading`, and what `ChunkedUpload.has` raises.
         """
-        return await asyncio.to_thread(self._has_chunk, drive, number, chunking)
+        pool = await self._pool_of_upload(drive)
+        return await self._threads.run(pool, partial(self._has_chunk, drive, number, chunking))
 
     async def receive(
         self,
@@ -72,16 +76,26 @@ class ChunkIntake:
         and when cancelled, the chunk is not there, unless it was complete already or `on_kept` was
         called. It is called in another thread.
         """
-        upload = await asyncio.to_thread(self._open, drive)
+        pool = await self._pool_of_upload(drive)
+        upload = await self._threads.run(pool, partial(self._open, drive))
         if upload is None:
             raise ChunkPresent
         if length is not None:
             chunking = chunking.with_total_from(number, length, upload.size)
-        beginning = asyncio.to_thread(self._begin, drive, upload, number, chunking)
-        async with _receiving(asyncio.create_task(beginning)) as incoming:
+        incoming = await self._threads.run(
+            pool,
+            partial(self._begin, drive, upload, number, chunking),
+            undo=lambda late: late.abort(),
+        )
+        try:
             async for block in join_blocks(stream):
-                await asyncio.to_thread(incoming.write, block)
-            await asyncio.to_thread(self._finish, drive, incoming, on_kept)
+                await self._threads.run(pool, partial(incoming.write, block))
+            await self._threads.run(
+                pool, partial(self._finish, drive, incoming, on_kept), lasting=True
+            )
+        except BaseException:
+            await self._threads.clean_up(pool, incoming.abort)
+            raise
 
     async def digest(
         self, drive: str, number: int, chunking: Chunking, *, length: int | None = None
@@ -91,9 +105,11 @@ class ChunkIntake:
         None for one of more than `DIGEST_BYTES_MAX`. Raises what `has_chunk` raises, `NotRegular`,
         `ImageMissing` and OSError.
         """
-        owner = (await asyncio.to_thread(self._uploading_drive, drive)).owner
-        async with self._digests.turn(owner):
-            return await asyncio.to_thread(self._digest, drive, number, chunking, length)
+        found = await asyncio.to_thread(self._uploading_drive, drive)
+        async with self._digests.turn(found.owner):
+            return await self._threads.run(
+                found.pool, partial(self._digest, drive, number, chunking, length), lasting=True
+            )
 
     def complete_drive(self, drive: str) -> None:
         """If all chunks are there, make them the image and the drive ready.
@@ -184,7 +200,12 @@ class ChunkIntake:
                 self._uploads[drive] = ChunkedUpload(
                     files.upload(drive), files.chunks(drive), size, files.require_room
                 )
-            return self._uploads[drive]
+            upload = self._uploads[drive]
+        upload.find()  # without the lock: a pool that hangs must not hold up the uploads to others
+        return upload
+
+    async def _pool_of_upload(self, drive: str) -> str:
+        return (await asyncio.to_thread(self._uploading_drive, drive)).pool
 
     def _pool_of(self, drive: str) -> Pool:
         return self._pools[self._uploading_drive(drive).pool]
@@ -203,19 +224,3 @@ class ChunkIntake:
 def _sha256(path: Path, extent: Extent) -> bytes:
     with regular_file(path, os.O_RDONLY) as fd:
         return sha256(fd, extent.offset, extent.offset + extent.length)
-
-
-@asynccontextmanager
-async def _receiving(beginning: asyncio.Task[IncomingChunk]) -> AsyncIterator[IncomingChunk]:
-    """Yield the chunk; abort it on any error, even a cancellation before it has begun."""
-    try:
-        yield await asyncio.shield(beginning)
-    except BaseException:
-        await asyncio.shield(_abort(beginning))
-        raise
-
-
-async def _abort(beginning: asyncio.Task[IncomingChunk]) -> None:
-    with suppress(Exception):  # if it could not begin, its caller knows
-        incoming = await beginning
-        await asyncio.to_thread(incoming.abort)

@@ -35,6 +35,7 @@ from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.image_tasks import GrowImage, MakeImage, RemoveFiles, RunJob, Task
 from ledger.images.pools import Pool
+from ledger.store.patience import OutageLog
 from ledger.store.postgres.address import conninfo
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.task_queue import defer, lock_for_check, streams_at_work
@@ -180,13 +181,16 @@ class _Engine:
 
     async def _keep_checking(self, check: Callable[[], Awaitable[None]]) -> None:
         pause_s = self._stalled_s / BEATS
+        outage = OutageLog(
+            log, "tasks cannot be checked", expected=(StoreFailed, ConnectorException)
+        )
         while True:
             try:
                 await check()
-            except (StoreFailed, ConnectorException) as error:
-                log.warning("tasks could not be checked: %s", error)
-            except Exception:
-                log.exception("tasks could not be checked")
+            except Exception as error:  # noqa: BLE001 - it is logged, and tried again
+                outage.failed(error)
+            else:
+                outage.works()
             await self._pause(pause_s)
 
     async def _pause(self, pause_s: float) -> None:

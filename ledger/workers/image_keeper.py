@@ -8,7 +8,6 @@ Where several processes have the same pools, two may do all this at once, or one
 each step accepts what the other has already done.
 """
 
-import asyncio
 import logging
 import math
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar, assert_never
 
 from ledger.application import Ledger
+from ledger.domain.aggregates.drive import Drive
 from ledger.domain.commands import (
     CompleteResize,
     CreateDrives,
@@ -30,8 +30,8 @@ from ledger.domain.commands import (
     MarkDriveReady,
     NewDrive,
 )
-from ledger.domain.context import Environment
-from ledger.domain.decisions.placement import knowing_all_pools, place_here
+from ledger.domain.context import ImageData
+from ledger.domain.decisions.placement import place_here
 from ledger.domain.errors import Refusal
 from ledger.domain.errors.drives import DriveBusy
 from ledger.domain.errors.store import StoreFailed
@@ -42,12 +42,15 @@ from ledger.images.files import create_blank, grow, publish, remove, sync_direct
 from ledger.images.incoming_image import IncomingImage
 from ledger.images.pools import Pool
 from ledger.images.regular_files import is_there
+from ledger.images.surveys import Surveyor, surveyed
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller, uncancelled
 from ledger.workers.blocks import join_blocks
 from ledger.workers.chunk_intake import ChunkIntake
+from ledger.workers.transfer_threads import TransferThreads
 
 THREADS = 4
+"""Of each pool: one that hangs must not hold up the others."""
 LEFTOVER_S = 24 * 60 * 60
 """A file not written to for so long is a leftover, even if other processes use the pool."""
 
@@ -69,14 +72,18 @@ class ImageKeeper:
         self,
         ledger: Ledger,
         pools: Mapping[str, Pool],
-        environment: Environment,
+        environment: Surveyor,
     ) -> None:
         self._ledger = ledger
         self._pools = pools
         self._environment = environment
-        self.chunks = ChunkIntake(ledger, pools)
+        self.transfers = TransferThreads(pools)
+        """For requests that read and write images."""
+        self.chunks = ChunkIntake(ledger, pools, self.transfers)
         """For uploads that come in chunks."""
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="image_keeper")
+        self._threads = {
+            name: ThreadPoolExecutor(THREADS, thread_name_prefix=f"images-{name}") for name in pools
+        }
 
     def start(self, unfinished: Iterable[str]) -> None:
         """Finish what an earlier process left, and from now on do new tasks."""
@@ -107,7 +114,9 @@ class ImageKeeper:
 
     def stop(self) -> None:
         """Finish what is under way."""
-        self._threads.shutdown(wait=True)
+        for threads in self._threads.values():
+            threads.shutdown(wait=True)
+        self.transfers.close()
 
     async def receive(
         self,
@@ -125,26 +134,30 @@ class ImageKeeper:
         and when cancelled, nothing is left behind.
         """
         drive = drive or self._environment.new_id()
-        pool = await asyncio.to_thread(self._choose_pool, definition.storage_type)
-        incoming = IncomingImage(pool.upload(drive), pool.require_room)
+        pool = await self._choose_pool(definition.storage_type)
+        run = partial(self.transfers.run, pool.name)
+        incoming = await run(
+            partial(IncomingImage, pool.upload(drive), pool.require_room), undo=IncomingImage.abort
+        )
         try:
             async for block in join_blocks(stream):
-                await asyncio.to_thread(incoming.write, block)
-            await asyncio.to_thread(incoming.finish, definition.size)
+                await run(partial(incoming.write, block))
+            await run(partial(incoming.finish, definition.size), lasting=True)
         except BaseException:
-            await asyncio.shield(asyncio.to_thread(_discard, incoming, pool.upload(drive)))
+            discard = partial(_discard, incoming, pool.upload(drive))
+            await self.transfers.clean_up(pool.name, discard)
             raise
         new = CreateDrives(owner, (NewDrive(drive, definition, pool.name),), "upload")
         await uncancelled(self._make_drive(drive, pool, record(new)))
         return drive
 
-    def _choose_pool(self, storage_type: str) -> Pool:
+    async def _choose_pool(self, storage_type: str) -> Pool:
         """Choose a pool of this process as the ledger does for a drive that comes in chunks."""
-        environment = self._environment
-        space = knowing_all_pools(
-            environment, lambda: place_here(environment.pools(), storage_type)
-        )
-        return self._pools[space.name]
+
+        async def choose(_: ImageData) -> Pool:
+            return self._pools[place_here(self._environment.pools(), storage_type).name]
+
+        return await surveyed(self._environment, choose)
 
     async def _make_drive(self, drive: str, pool: Pool, recorded: Awaitable[object]) -> None:
         """Make the drive of an upload that is on disk; from then on the ledger says what follows.
@@ -157,12 +170,12 @@ class ImageKeeper:
         except StoreFailed:
             raise
         except Exception:
-            await asyncio.to_thread(remove, pool.upload(drive))
+            await self.transfers.run(pool.name, partial(remove, pool.upload(drive)))
             raise
         try:
-            await asyncio.to_thread(self._provide_image, drive)
+            await self.transfers.run(pool.name, partial(self._provide_image, drive), lasting=True)
         except (OSError, ImageError):
-            await asyncio.to_thread(self._delete, drive)
+            await self.transfers.run(pool.name, partial(self._delete, drive), lasting=True)
             raise
 
     def run_task(self, task: MakeImage | GrowImage | RemoveFiles) -> None:
@@ -180,17 +193,20 @@ class ImageKeeper:
     def _submit_new(self, commit: Commit) -> None:
         for task in commit.tasks:
             if not isinstance(task, RunJob):
-                self._submit(self.run_task, task, task.drive)
+                self._submit(self.run_task, task, task.drive, task.pool)
 
     def _discard_chunks(self, commit: Commit) -> None:
         for stream, recorded in commit.events:
-            if isinstance(recorded.event, DriveDeleted):
-                drive = stream.removeprefix("drive-")
-                self._submit(self.chunks.discard, drive, drive)
+            drive = commit.states[stream]
+            if isinstance(recorded.event, DriveDeleted) and isinstance(drive, Drive):
+                self._submit(self.chunks.discard, drive.uuid, drive.uuid, drive.pool)
 
-    def _submit(self, work: Callable[[T], None], about: T, drive: str) -> None:
+    def _submit(self, work: Callable[[T], None], about: T, drive: str, pool: str) -> None:
+        if pool not in self._threads:
+            log.error("drive %s waits for pool %s, which is not configured", drive, pool)
+            return
         try:
-            self._threads.submit(self._run_logged, work, about, drive)
+            self._threads[pool].submit(self._run_logged, work, about, drive)
         except RuntimeError:  # stopped meanwhile: the next start does it
             log.info("drive %s is left to the next start", drive)
 
@@ -227,8 +243,10 @@ class ImageKeeper:
         try:
             self._provide_image(uuid)
         except (OSError, PoolFull, NotRegular) as error:
-            log.warning("drive %s has no image yet: %s", uuid, error)
             reason = owner_reason(error, "the image cannot be made; the service's log says why")
+            drive = self._ledger.drive(uuid)
+            if drive is not None and drive.failed != reason:  # else it is tried again and again
+                log.warning("drive %s has no image yet: %s", uuid, error)
             self._ledger.execute_blocking(FailImage(uuid, reason), _CALLER)
 
     def _provide_image(self, uuid: str) -> None:
@@ -264,7 +282,6 @@ class ImageKeeper:
         if drive is None or drive.resizing is None:
             return
         if drive.pool not in self._pools:
-            log.error("drive %s waits for pool %s, which is not configured", uuid, drive.pool)
             return
         done: CompleteResize | FailResize = CompleteResize(uuid)
         try:

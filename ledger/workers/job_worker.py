@@ -39,6 +39,7 @@ from ledger.images.errors import (
 )
 from ledger.images.files import fingerprint, remove
 from ledger.images.pools import Pool
+from ledger.store.patience import OutageLog
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from ledger.workers.attempts import Attempt, CopySettings, pool_of
@@ -62,6 +63,7 @@ class JobWorker:
         self._copying = copying
         self._caller = Caller(f"worker:{worker}", "")
         self._stop = threading.Event()
+        self._outage = OutageLog(log, "jobs cannot be recorded, and are tried again")
         self._stops: dict[str, threading.Event] = {}
         self._moved = 0
         self._moving = threading.Lock()
@@ -182,9 +184,10 @@ class JobWorker:
             try:
                 self.run_attempt(uuid)
             except StoreUnreachable as error:
-                log.warning("job %s is tried again: %s", uuid, error)
+                self._outage.failed(error)
                 self._stop.wait(RETRY_S)
             else:
+                self._outage.works()
                 return
 
     def _try(self, uuid: str, stop: threading.Event) -> bool:

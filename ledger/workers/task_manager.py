@@ -16,6 +16,8 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager, NotificationCallback, get_channel_for_queues
 
+from ledger.store.patience import OutageLog
+
 RETRY_S = 1.0
 GIVE_UP_S = 60.0
 """How long to wait for a lost connection; the ledger fails by then, too."""
@@ -55,6 +57,7 @@ class TaskManager(JobManager):
         self.held: set[int | None] = set()
         """The tasks that this process was given, and has neither ended nor returned."""
         self.stopping = False
+        self._outage = OutageLog(log, "no task can be taken", expected=(ConnectorException,))
 
     async def register_worker(self) -> int:
         """Register no worker while stopping: a statement may swallow the cancellation."""
@@ -68,9 +71,10 @@ class TaskManager(JobManager):
         try:
             job = await super().fetch_job(queues, worker_id)
         except ConnectorException as error:
-            log.warning("no task could be taken: %s", error)
+            self._outage.failed(error)
             await self._execute(_RELEASE, worker=worker_id, held=list(self.held))
             return None
+        self._outage.works()
         if job is not None:
             self.held.add(job.id)
         return job

@@ -1,9 +1,11 @@
 """The pools of all workers, which report them in the database."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from ledger.domain.context import PoolSpace
+from ledger.images.pool_thread import Owed
 from ledger.store.patience import read_patiently
 from ledger.store.postgres.connections import connected, postgres_reader
 from ledger.store.postgres.pool_registry import WorkerPool, recent_pools, report_pools
@@ -24,16 +26,15 @@ class WorkerRegistry:
         self._url = url
         self._reader = postgres_reader(url)
         self._pools: list[WorkerPool] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="workers-pools")
 
     def pools(self) -> Sequence[WorkerPool]:
         """Return the pools, the most recently reported last; none before they were read."""
         return self._pools
 
-    def look(self) -> None:
-        """Read the pools of all workers. Blocks. Raises `StoreFailed`."""
-        self._pools = read_patiently(
-            self._reader, lambda cursor: recent_pools(cursor, WORKERS_REMEMBERED_FOR)
-        )
+    def look(self) -> Owed:
+        """Begin to read the pools of all workers. Whoever waits may get `StoreFailed`."""
+        return Owed(self._thread.submit(self._read))
 
     def refresh(self, worker: str | None, spaces: Sequence[PoolSpace]) -> None:
         """Read the pools of all workers; report `spaces`, the pools here, if a `worker` has them.
@@ -43,7 +44,13 @@ class WorkerRegistry:
         with connected(self._url) as connection:
             if worker is not None:
                 report_pools(connection, worker, spaces)
-        self.look()
+        self._read()
 
     def close(self) -> None:
+        self._thread.shutdown()
         self._reader.close()
+
+    def _read(self) -> None:
+        self._pools = read_patiently(
+            self._reader, lambda cursor: recent_pools(cursor, WORKERS_REMEMBERED_FOR)
+        )

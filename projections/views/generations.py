@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
+from typing import LiteralString
 
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.relations import Relation, Relations
@@ -34,6 +35,8 @@ _table_of = itemgetter(0)
 
 class InlineProjection:
     """The read models, as the writer's `Projection`."""
+
+    LIVE: LiteralString = "SELECT generation FROM projection_head"
 
     def rows(self, state: Aggregate | None) -> Rows:
         """See `projections.rows`."""
@@ -135,7 +138,7 @@ def shape_of(cursor: Cursor) -> int:
 
 def live_generation(cursor: Cursor) -> int:
     """Return the generation that the pointer names in the transaction of this cursor."""
-    cursor.execute("SELECT generation FROM projection_head")
+    cursor.execute(InlineProjection.LIVE)
     return int(cursor.fetchone()[0])
 
 

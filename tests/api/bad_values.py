@@ -81,6 +81,7 @@ SERVERS: list[tuple[dict[str, Any], str]] = [
     ({"pubkeys": [{"name": "x"}]}, "pubkeys"),
     ({"gpus": [[]]}, "gpus"),
     ({"gpus": [{"a": {}}]}, "gpus"),
+    ({"gpus": [{"a": []}]}, "gpus"),
     ({"epcs": [{"a": "\0"}]}, "epcs"),
     ({"drives": {}}, "drives"),
     ({"drives": ["x"]}, "drives"),

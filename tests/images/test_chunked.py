@@ -36,7 +36,9 @@ class Drive:
 
     def opened(self) -> ChunkedUpload:
         """As the next process finds it."""
-        return ChunkedUpload(self.folder / "d.upload", self.folder / "d.chunks", self.size)
+        upload = ChunkedUpload(self.folder / "d.upload", self.folder / "d.chunks", self.size)
+        upload.find()
+        return upload
 
     def reopen(self) -> None:
         self.upload = self.opened()

@@ -36,12 +36,14 @@ from ledger.domain.errors.drives import DriveBusy, DriveNotFound
 from ledger.domain.errors.jobs import ProgressWentBack, StaleAttempt
 from ledger.domain.errors.keypairs import UnknownKeypair
 from ledger.domain.errors.quotas import QuotaExceeded
+from ledger.domain.events.jobs import Resource
 from ledger.domain.events.servers import IpConf, Nic
 from ledger.domain.quotas import Holding, Quotas
 from ledger.store.holding_counts import HoldingCounts
 from ledger.store.postgres import others as pg_others
 from ledger.store.seam import Batch, Cursor
 from ledger.store.writer import LOST_LIMIT
+from projections.views.generations import live_generation
 from tests.postgres.nodes import Nodes, at_once, make_drive
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres
@@ -70,6 +72,27 @@ def test_a_refusal_is_based_on_the_current_state(nodes: Nodes) -> None:
     with pytest.raises(DriveNotFound):
         one.do(CloneDrive(ME, "d", "copy-2", "j-2"))
     assert one.replay().divergence is None
+
+
+def test_what_a_rebuild_repairs_is_read_anew_at_other_nodes(nodes: Nodes) -> None:
+    """Rows had drifted, and the other node had refused what they forbade. No event says so."""
+    one, two = nodes
+    make_drive(one, "d")
+    make_drive(one, "e")
+    one.do(CreateJob(ME, "j", "x", (Resource("drives", "e", "source"),)))
+
+    def drift(cursor: Cursor) -> None:
+        g = live_generation(cursor)
+        cursor.execute(f"UPDATE job_resources_g{g} SET resource = 'd'")
+
+    one.ledger.exclusive(drift).result(PATIENCE_S)
+    two.ledger.exclusive(lambda _: two.ledger.forget()).result(PATIENCE_S)
+    for _ in range(2):
+        with pytest.raises(DriveBusy):
+            two.do(DeleteDrives(ME, ("d",)))
+    rebuilt = one.rebuild()
+    assert rebuilt.before != rebuilt.after
+    two.do(DeleteDrives(ME, ("d",)))
 
 
 def test_state_that_is_only_read_is_current_too(nodes: Nodes) -> None:

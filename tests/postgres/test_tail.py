@@ -165,11 +165,12 @@ def test_a_tail_works_with_many_connections(
 
         opened(1_100)
         end_listeners(database)
-        wait_for("for the connection to be lost", lambda: "listening to channel" in caplog.text)
+        wait_for("for the connection to be lost", lambda: "nothing is heard" in caplog.text)
         opened(100)  # in the place of that one, too
         for nth in range(3):  # the last are waited for over the new one
             one.do(CreateJob(ME, f"j{nth}", "x"))
             heard.wait_for(nth + 1)
+        wait_for("for the log to say so", lambda: "but works again" in caplog.text)
 
 
 def test_polling_backs_up_notifications(

@@ -785,8 +785,8 @@ def discard_everything(opened: Opened) -> None:
     opened.do(SetRetention(timedelta(0)))
     with opened.ledger.log() as log:
         newest = list(log.events())[-1]
-        cutoff = decode(newest.topic, newest.state).recorded_at
-        plan = plan_of(log, timedelta(0), cutoff)
+    cutoff = decode(newest.topic, newest.state).recorded_at
+    plan = plan_of(opened.ledger.log, timedelta(0), cutoff)
     swept = sweep(opened.ledger, plan, lambda: "sweep")
     assert swept.trees > 0
 

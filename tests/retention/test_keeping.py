@@ -1,6 +1,7 @@
 """Retention at work, on a real ledger with its archives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,12 +18,15 @@ from ledger.domain.commands import (
 )
 from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue
 from ledger.domain.events.housekeeping import RetentionPolicySet
+from ledger.store.seam import Log
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild
+from projections.maintenance.retention.plan import plan_as_of, plan_of
 from projections.maintenance.retention.service import ClockMoved, PlanChanged, RetentionBusy
 from projections.maintenance.retention.sweep import Swept, sweep
 from projections.streams import policy_of
 from tests.retention.conftest import Clock
-from tests.retention.telling import DAYS, check, clone, drive, jobs, streams
+from tests.retention.telling import DAYS, check, clone, drive, family, jobs, streams
+from tests.support.opened import behind_its_back
 from tests.support.retained import Retained
 from tests.support.story import STORY
 from tests.support.turns import taken
@@ -301,4 +305,82 @@ def test_what_is_discarded_during_a_rebuild_is_not_in_the_new_rows(
     assert len(swept) == 1
     assert rebuilt.before == rebuilt.after
     assert kept.replay().divergence is None
+    check(kept)
+
+
+# A plan is read on pages
+
+
+class Pages:
+    """Opens the log for a plan of one thing a page, and may do something after a page."""
+
+    def __init__(self, kept: Retained, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("projections.views.retention.PAGE", 1)
+        self._kept = kept
+        self._is_open = False
+        self.opened = 0
+        self.after: dict[int, Callable[[], object]] = {}
+
+    @contextmanager
+    def __call__(self) -> Iterator[Log]:
+        assert not self._is_open, "one snapshot is held while another is read"
+        self.opened += 1
+        with self._kept.ledger.log() as log:
+            self._is_open = True
+            yield log
+            self._is_open = False
+        self.after.get(self.opened, lambda: None)()
+
+
+@pytest.fixture
+def pages(kept: Retained, monkeypatch: pytest.MonkeyPatch) -> Pages:
+    return Pages(kept, monkeypatch)
+
+
+def ended(kept: Retained, clock: Clock, *roots: str) -> None:
+    """Trees that ended, and drives deleted at one moment, one of which two of them name."""
+    drive(kept, "d")
+    drive(kept, "e")
+    clone(kept, "d", "first")
+    clone(kept, "d", "second")
+    kept.do(DeleteDrives(ME, ("d", "e")))
+    for root in roots:
+        family(kept, root)
+    clock.advance(days=DAYS, seconds=1)
+
+
+def test_a_plan_on_many_pages_is_the_plan_on_one(
+    kept: Retained, clock: Clock, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of what ended at one moment. No snapshot is held for more than a page."""
+    ended(kept, clock, *"cadb")
+    with behind_its_back(kept.file) as connection:  # as two nodes may stamp their events
+        connection.execute(
+            "UPDATE jobs_g1 SET last_modified = (SELECT max(last_modified) FROM jobs_g1)"
+            " WHERE uuid IN ('a', 'b')"
+        )
+    keep, cutoff = timedelta(days=DAYS), clock() - timedelta(days=DAYS)
+    plan = plan_of(pages, keep, cutoff)
+    assert pages.opened > len(plan.trees) == 6
+    assert plan.streams == ("drive-d", "drive-e")
+    monkeypatch.undo()
+    assert plan_of(kept.ledger.log, keep, cutoff).digest == plan.digest
+
+
+@pytest.mark.parametrize("page", range(1, 9))
+def test_what_is_over_is_on_one_page_whatever_happens_meanwhile(
+    kept: Retained, clock: Clock, pages: Pages, page: int
+) -> None:
+    """Others end between two pages, and a sweep discards all that is due."""
+    ended(kept, clock, *"cadb")
+    moment = clock()
+    planned = plan_as_of(pages, kept.shelf, timedelta(days=DAYS), moment)
+
+    def disturb() -> None:
+        family(kept, "later")
+        kept.run()
+
+    pages.opened, pages.after = 0, {page: disturb}
+    plan = plan_as_of(pages, kept.shelf, timedelta(days=DAYS), moment)
+    assert plan.trees == planned.trees
     check(kept)

@@ -14,7 +14,7 @@ import pytest
 
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.commands import Command
-from ledger.domain.context import Change, Environment, Fact
+from ledger.domain.context import Change, Fact, ImageData
 from ledger.domain.decisions import decide
 from ledger.domain.errors import Refusal
 from ledger.domain.event_rules import violation
@@ -61,6 +61,16 @@ class _Nothing:
 _nothing = _Nothing()
 
 
+class _Measured(dict[str, int | None]):
+    """Says of all images that they were measured; what the others have is unknown."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __missing__(self, _: str) -> None:
+        return None
+
+
 class Outcome(NamedTuple):
     """The result of a command: its changes, or its refusal."""
 
@@ -91,14 +101,18 @@ class Outcome(NamedTuple):
 class Given:
     """Return a state after all of this has happened."""
 
-    def __init__(self, *history: History, environment: Environment | None = None) -> None:
+    def __init__(self, *history: History, environment: Foreseen | None = None) -> None:
         self.world = UnitOfWork(_nothing, _nothing)
         self._circumstances = environment or Foreseen()
         self._take(history)
 
-    def when(self, command: Command) -> Outcome:
-        """Decide the command after the history; a refused one leaves nothing."""
-        above = UnitOfWork(self.world, _nothing, START)
+    def when(self, command: Command, *, images: ImageData | None = None) -> Outcome:
+        """Decide the command after the history; a refused one leaves nothing.
+
+        Unless the test says which, all images were measured.
+        """
+        measured = _Measured(self._circumstances.data) if images is None else images
+        above = UnitOfWork(self.world, _nothing, START, images=measured)
         changes: list[Change] = []
         try:
             for change in decide(command, above, self._circumstances):

@@ -17,8 +17,7 @@ AT_ONCE = timedelta(0)
 
 def discard(ledger: Ledger, uuid: str, cutoff: datetime) -> None:
     """Discard what ended before the cutoff, by the policy `AT_ONCE`."""
-    with ledger.log() as log:
-        plan = plan_of(log, AT_ONCE, cutoff)
+    plan = plan_of(ledger.log, AT_ONCE, cutoff)
     assert ledger.maintenance.acquire()
     try:
         sweep(ledger, plan, lambda: uuid)

@@ -12,8 +12,8 @@ from typing import Self
 from ledger.application import Ledger
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.commands import Command
-from ledger.domain.context import Environment
 from ledger.domain.errors.store import StoreFailed
+from ledger.images.surveys import Surveyor
 from ledger.store.seam import Cursor, Store
 from ledger.store.sqlite.connections import sqlite_reader
 from ledger.store.sqlite.store import SqliteStore
@@ -38,7 +38,7 @@ class Opened:
         self,
         file: Path,
         *,
-        environment: Environment | None = None,
+        environment: Surveyor | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
         self.file = file

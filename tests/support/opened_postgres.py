@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ledger.domain.context import Environment
+from ledger.images.surveys import Surveyor
 from ledger.store.postgres.connections import postgres_reader
 from ledger.store.postgres.store import PostgresStore
 from ledger.store.seam import Store
@@ -28,7 +28,7 @@ class InPostgres(Opened):
         return Views(postgres_reader(self.url), None)
 
 
-def in_postgres(url: str, environment: Environment | None = None) -> Opened:
+def in_postgres(url: str, environment: Surveyor | None = None) -> Opened:
     """Return the class of opened ledgers in this database."""
     opened: type[Opened] = type("OpenedInPostgres", (InPostgres,), {"url": url})
     return opened(Path("no file"), environment=environment)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
-from ledger.domain.context import Environment
+from ledger.images.surveys import Surveyor
 from projections.maintenance.retention.service import Ran, Retention
 from tests.support.opened import Opened
 from tests.support.world import START
@@ -21,7 +21,7 @@ class Retained(Opened):
         file: Path,
         now: Callable[[], datetime],
         *,
-        environment: Environment | None = None,
+        environment: Surveyor | None = None,
         acts: str = "act",
     ) -> None:
         """`acts` is the prefix of the uuids of sweeps and compactions."""

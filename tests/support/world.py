@@ -1,10 +1,12 @@
 """Predictable ids, MACs, pools and time, and drives and servers to begin with."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from itertools import count
 
 from ledger.domain.context import Fact, PoolSpace
+from ledger.domain.errors import Refusal
 from ledger.domain.events.drives import (
     DriveCreated,
     DriveDefinition,
@@ -14,6 +16,7 @@ from ledger.domain.events.drives import (
 )
 from ledger.domain.events.servers import Mount, Nic, ServerCreated, ServerDefinition, server_stream
 from ledger.domain.quotas import NO_QUOTAS, Quotas
+from ledger.images.pool_thread import Owed
 
 ME = "account-1"
 SOMEBODY_ELSE = "account-2"
@@ -60,14 +63,20 @@ class Foreseen:
     def pools(self) -> tuple[PoolSpace, ...]:
         return self._pools
 
-    def look_for_pools(self) -> bool:
-        return False
+    def renew(self) -> Sequence[Owed]:
+        return ()
+
+    def look(self, refusal: Refusal) -> Sequence[Owed]:
+        raise refusal
+
+    def measure(
+        self, images: Sequence[tuple[str, str]], found: dict[str, int | None]
+    ) -> Sequence[Owed]:
+        found |= {drive: self.data.get(drive) for _, drive in images}
+        return ()
 
     def within_reach(self, source: str, pool: str) -> bool:
         return (source, pool) not in self.apart
-
-    def data_bytes(self, pool: str, drive: str) -> int | None:
-        return self.data.get(drive)
 
     def hosts(self) -> tuple[str, ...]:
         return HOSTS

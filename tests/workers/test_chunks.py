@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
 from ledger.images.errors import PoolFull
 from ledger.store.writer import Caller
 from ledger.workers import chunk_intake as chunks
+from ledger.workers import transfer_threads
 from tests.support.wait import PATIENCE_S, patience, wait_until
 
 ME = Caller("me", "")
@@ -284,23 +286,23 @@ async def test_a_client_that_leaves(where: Settings, monkeypatch: pytest.MonkeyP
     A chunk that it has sent whole is there; and if it was the last, the drive is made of it.
     """
     begun, go_on, leaving = threading.Event(), threading.Event(), asyncio.Event()
-    do, abort = getattr(ChunkedUpload, step), chunks._abort
+    do, leave = getattr(ChunkedUpload, step), transfer_threads._leave
 
     def do_slowly(*given: object) -> object:
         begun.set()
         assert go_on.wait(PATIENCE_S)
         return do(*given)
 
-    async def abort_seen(beginning: asyncio.Task[IncomingChunk]) -> None:
+    def leave_seen(*given: Any) -> None:
         leaving.set()
-        await abort(beginning)
+        leave(*given)
 
     async with open_service(where) as service:
         await create(service)
         await send(service, 0, 1, 2)
         with monkeypatch.context() as patch:
             patch.setattr(ChunkedUpload, step, do_slowly)
-            patch.setattr(chunks, "_abort", abort_seen)
+            patch.setattr(transfer_threads, "_leave", leave_seen)
             sending = asyncio.create_task(send(service, 3))
             assert await asyncio.to_thread(begun.wait, PATIENCE_S)
             sending.cancel()

@@ -1,5 +1,6 @@
 """What a copy makes of what an earlier attempt, or a missing pool, has left it."""
 
+import errno
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ from ledger.domain.commands import (
 from ledger.domain.errors.store import StoreFull
 from ledger.domain.events.drives import DriveDefinition, drive_stream
 from ledger.domain.events.jobs import ProgressUpdated, job_stream
+from ledger.images import watched_pool
 from ledger.images.background_sync import Checkpoint
 from ledger.images.files import fingerprint
 from ledger.images.parts import take_over
@@ -330,6 +332,10 @@ async def test_a_verification_is_reported(opened: OpenLedger, pools: dict[str, P
     assert (report.progress, report.bytes_done, report.bytes_verified) == (50, SIZE, 0)
 
 
+def unreadable(_: Path) -> int:
+    raise OSError(errno.EIO, "as if the disk could not be read")
+
+
 @pytest.mark.usefixtures("quickly")
 async def test_a_quick_copy_whose_total_nobody_knew_says_it(
     opened: OpenLedger, pools: dict[str, Pool], monkeypatch: pytest.MonkeyPatch
@@ -339,7 +345,7 @@ async def test_a_quick_copy_whose_total_nobody_knew_says_it(
     assert at_work(opened, pools).run_attempt("job")
     assert reports_of(opened) == []
     assert job_of(opened).bytes_done == SIZE
-    monkeypatch.setattr(opened.environment, "data_bytes", lambda *_: None)
+    monkeypatch.setattr(watched_pool, "data_bytes", unreadable)
     await opened.ledger.execute(CloneDrive("me", "s", "other", "second"), ME)
     assert at_work(opened, pools).run_attempt("second")
     second = opened.ledger.current(job_stream("second"))

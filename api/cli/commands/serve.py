@@ -36,7 +36,9 @@ those that stay, in the writer's cache, would stop every request for a third of 
     metavar="URL",
     help="postgresql://...: the ledger's database; the data directory remembers it.",
 )
-@click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
+@click.option(
+    "--host", help="The address to listen on; of a name, all it has.  [default: 127.0.0.1]"
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="The port; 0: any free one.  [default: 8080]"
 )
@@ -106,9 +108,10 @@ def serve(data: Path | None, **given: object) -> None:
 
 def _serve_in_processes(settings: Settings, manager: ServiceManager) -> None:
     """Serve in several processes that share the data directory, and wait for them."""
-    from api.cli.prefork import fork_processes, reserve_port
+    from api.cli.prefork import fork_processes
     from api.cli.service_process import Share
     from api.cli.service_process import serve as serve_until_stopped
+    from api.cli.sockets import reserve_port
     from api.cli.supervision import Pulses
     from api.data.directory import check_free, data_lock
     from api.data.location import PostgresDatabase, database_of

@@ -5,8 +5,11 @@ its answer for ever.
 """
 
 import asyncio
+import fcntl
+import math
 import socket
 import struct
+import termios
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +20,7 @@ from aiohttp.web_protocol import _ErrInfo
 from api.http.errors import answer_to, error_answer, unknown_error
 from api.http.outcome import note_outcome
 from api.http.request_ids import REQUEST_ID, RequestIds
+from api.http.wire.answer_pace import AnswerPace
 from api.http.wire.open_connections import OpenConnections
 from api.service.admission import Taken
 from api.service.limits import Limits
@@ -24,6 +28,7 @@ from api.service.limits import Limits
 FAILED = web.HTTPInternalServerError.status_code
 LINE_ENDS = b"\r\n"
 _AT_ONCE = struct.pack("ii", 1, 0)
+_INT = struct.Struct("i")
 UNSENT_BYTES = 64 * 1024
 """How much the system keeps of an answer beyond what the client's system has room for."""
 
@@ -42,6 +47,7 @@ class Connection(web.RequestHandler):
         "_limits",
         "_noted",
         "_open",
+        "_pace",
         "_payload",
         "_socket",
         "_unread_timer",
@@ -58,6 +64,7 @@ class Connection(web.RequestHandler):
         super().__init__(*given, **named)
         self._ids = ids
         self._limits = limits
+        self._pace = AnswerPace(limits)
         self._open = connections
         self._payload: StreamReader = EMPTY_PAYLOAD
         """The body of the newest of the `_noted` requests."""
@@ -165,33 +172,38 @@ class Connection(web.RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._start_unread_timer()
+        if self._socket is not None:
+            self._pace.begin_to_wait(self._loop.time(), _untaken_bytes(self._socket))
+            self._start_unread_timer()
 
     def resume_writing(self) -> None:
-        self._stop_unread_timer()
+        if self._unread_timer is not None:
+            self._stop_unread_timer()
+            self._look_at_pace()
         super().resume_writing()
 
     def _start_unread_timer(self) -> None:
-        if self._limits.unread_seconds and self._socket is not None:
-            unread = self._socket.get_write_buffer_size()
-            self._unread_timer = self._loop.call_later(
-                self._limits.unread_seconds, self._check_is_read, unread
-            )
+        look_after_s = self._pace.look_after_s
+        if look_after_s < math.inf:
+            self._unread_timer = self._loop.call_later(look_after_s, self._check_is_read)
 
     def _stop_unread_timer(self) -> None:
         if self._unread_timer is not None:
             self._unread_timer.cancel()
             self._unread_timer = None
 
-    def _check_is_read(self, unread: int) -> None:
-        """Reset the connection unless the client has read enough of what was unread."""
+    def _check_is_read(self) -> None:
+        if not self._look_at_pace():
+            self._start_unread_timer()
+
+    def _look_at_pace(self) -> bool:
+        """Reset the connection if the client is too slow; return whether it is."""
         assert self._socket is not None, "the timer ends with the connection"
-        read = unread - self._socket.get_write_buffer_size()
-        if read < max(1, self._limits.bytes_per_second * self._limits.unread_seconds):
+        is_slow = self._pace.look(self._loop.time(), _untaken_bytes(self._socket))
+        if is_slow:
             _drop_unsent(self._socket)
             self._socket.abort()
-        else:
-            self._start_unread_timer()
+        return is_slow
 
     # Answers to errors
 
@@ -246,6 +258,16 @@ def _keep_little_unsent(transport: asyncio.Transport) -> None:
     wire: socket.socket | None = transport.get_extra_info("socket")
     if wire is not None and wire.family in (socket.AF_INET, socket.AF_INET6):
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
+def _untaken_bytes(transport: asyncio.Transport) -> int:
+    """Return how much of what was written the client's system has not taken, here or in ours."""
+    unsent = transport.get_write_buffer_size()
+    wire: socket.socket | None = transport.get_extra_info("socket")
+    if wire is None:
+        return unsent
+    in_kernel = fcntl.ioctl(wire.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+    return unsent + int(_INT.unpack(in_kernel)[0])
 
 
 def _drop_unsent(transport: asyncio.Transport) -> None:

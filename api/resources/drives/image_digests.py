@@ -8,17 +8,23 @@ import asyncio
 import logging
 import os
 from asyncio import Task
-from collections.abc import Generator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Coroutine, Generator
+from contextlib import asynccontextmanager
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from api.resources.drives.open_image import OpenImage
+from ledger.domain.errors.pools import PoolSilent
 from ledger.domain.events.jobs import Fingerprint
 from ledger.images.digests import digest_in_steps
 from ledger.images.errors import NotRegular
 from ledger.images.files import fingerprint_of
-from ledger.images.regular_files import regular_file
+from ledger.images.regular_files import open_regular
+from ledger.workers.transfer_threads import TransferThreads
 
 WANTED_S = 60.0
 """How long a digest is worked on after its account wanted it last."""
@@ -26,6 +32,9 @@ WANTED_MAX = 64
 """Digests that are made for an account or wait; what more it wants is not given."""
 
 log = logging.getLogger(__name__)
+
+
+_Step = tuple[bool, bytes | None]
 
 
 class _Wanted(NamedTuple):
@@ -42,15 +51,19 @@ class ImageDigests:
     first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: TransferThreads) -> None:
+        self._threads = threads
         self._tasks: dict[_Wanted, Task[bytes | None]] = {}
         self._wanted_until: dict[_Wanted, float] = {}
         self._making: dict[str, Task[bytes | None]] = {}
         """The task that makes a digest now, by its tag."""
-        self._turn = asyncio.Lock()
+        self._turns = defaultdict[str, asyncio.Lock](asyncio.Lock)
+        """Of each pool: one that hangs must not hold up the others."""
         self._orders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def find(self, image: OpenImage, account: str, *, wait_s: float) -> bytes | None:
+    async def find(
+        self, image: OpenImage, account: str, pool: str, *, wait_s: float
+    ) -> bytes | None:
         """Begin or continue to make the digest of an image; return it if it is there in time."""
         wanted = _Wanted(account, image.version.tag)
         task = self._tasks.get(wanted)
@@ -58,7 +71,7 @@ class ImageDigests:
             if sum(each.account == account for each in self._tasks) >= WANTED_MAX:
                 return None
             task = self._tasks[wanted] = asyncio.create_task(
-                self._make(wanted, image.path, fingerprint_of(image.state))
+                self._make(wanted, pool, image.path, fingerprint_of(image.state))
             )
             task.add_done_callback(lambda _: self._forget(wanted))
         self.keep_wanted(account, wanted.tag)
@@ -85,19 +98,22 @@ class ImageDigests:
         self._tasks.pop(wanted, None)
         self._wanted_until.pop(wanted, None)
 
-    async def _make(self, wanted: _Wanted, path: Path, expected: Fingerprint) -> bytes | None:
+    async def _make(
+        self, wanted: _Wanted, pool: str, path: Path, expected: Fingerprint
+    ) -> bytes | None:
         order = self._orders.setdefault(wanted.account, asyncio.Lock())
         try:
             async with order:
-                with regular_file(path, os.O_RDONLY) as fd:
-                    if fingerprint_of(os.fstat(fd)) != expected:
+                file = await self._threads.run(pool, partial(_opened, path), undo=FileIO.close)
+                async with _closing(file):
+                    if fingerprint_of(os.fstat(file.fileno())) != expected:
                         return None
-                    return await self._made(wanted, fd)
-        except (OSError, NotRegular) as error:
+                    return await self._made(wanted, pool, file)
+        except (OSError, NotRegular, PoolSilent) as error:
             log.warning("no digest of %s: %s", path, error)
             return None
 
-    async def _made(self, wanted: _Wanted, fd: int) -> bytes | None:
+    async def _made(self, wanted: _Wanted, pool: str, file: FileIO) -> bytes | None:
         """Make the digest, unless it is just being made for another account."""
         while wanted.tag in self._making:
             other = self._making[wanted.tag]
@@ -106,31 +122,55 @@ class ImageDigests:
                 return other.result()
         self._making[wanted.tag] = self._tasks[wanted]
         try:
-            return await self._made_in_steps(wanted, fd)
+            return await self._made_in_steps(wanted, pool, file)
         finally:
             del self._making[wanted.tag]
 
-    async def _made_in_steps(self, wanted: _Wanted, fd: int) -> bytes | None:
-        steps, loop = digest_in_steps(fd), asyncio.get_running_loop()
+    async def _made_in_steps(self, wanted: _Wanted, pool: str, file: FileIO) -> bytes | None:
+        steps, loop = digest_in_steps(file.fileno()), asyncio.get_running_loop()
+
+        def take_step() -> _Step:
+            return _step(steps)
+
         while loop.time() < self._wanted_until[wanted]:
-            async with self._turn:
-                over, digest = await _in_thread(steps)
+            async with self._turns[pool]:
+                over, digest = await _uncut(
+                    self._threads.run(pool, take_step, undo=lambda _: file.close())
+                )
             if over:
                 return digest
         return None
 
 
-async def _in_thread(steps: Generator[None, None, bytes | None]) -> tuple[bool, bytes | None]:
-    """Take one step; return whether it was the last, and the digest. Not cut off in the middle."""
-    step = asyncio.create_task(asyncio.to_thread(_step, steps))
+def _opened(path: Path) -> FileIO:
+    return FileIO(open_regular(path, os.O_RDONLY))
+
+
+@asynccontextmanager
+async def _closing(file: FileIO) -> AsyncIterator[None]:
+    """Close the file, unless a pool that hangs has it still: then that is done afterwards."""
     try:
-        return await asyncio.shield(step)
+        yield
+    except PoolSilent:
+        raise
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+
+
+async def _uncut(step: Coroutine[None, None, _Step]) -> _Step:
+    """Wait for a step to its end, even if cancelled."""
+    task = asyncio.create_task(step)
+    try:
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([step])
+        await asyncio.wait([task])
         raise
 
 
-def _step(steps: Generator[None, None, bytes | None]) -> tuple[bool, bytes | None]:
+def _step(steps: Generator[None, None, bytes | None]) -> _Step:
+    """Take one step; return whether it was the last, and the digest."""
     try:
         next(steps)
     except StopIteration as end:

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from io import FileIO
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
-PIECE_BYTES = 1024**2
+from ledger.domain.errors.pools import PoolSilent
+
+PIECE_BYTES = 256 * 1024
 PIECE_S = 60.0
 """How long a client may take to receive a piece; slower ones would hold a connection for ever."""
 
@@ -25,7 +26,7 @@ class ImageResponse(web.StreamResponse):
 
     def __init__(
         self,
-        file: FileIO,
+        read: Callable[[int, int], Awaitable[bytes]],
         asked: range,
         *,
         status: int,
@@ -33,9 +34,10 @@ class ImageResponse(web.StreamResponse):
         on_piece: Callable[[], None],
         held: ExitStack,
     ) -> None:
+        """`read` reads so many bytes at an offset, in a thread: a pool may hang."""
         super().__init__(status=status, headers=headers)
         self.content_length = len(asked)
-        self._file = file
+        self._read = read
         self._asked = asked
         self._on_piece = on_piece
         self._held = held
@@ -61,7 +63,7 @@ class ImageResponse(web.StreamResponse):
                 self._on_piece()
         except ConnectionError:
             raise
-        except (OSError, TimeoutError, EOFError) as error:
+        except (OSError, TimeoutError, EOFError, PoolSilent) as error:
             log.warning("a download was cut off: %r", error)
             transport.abort()
             raise ConnectionAbortedError("the answer cannot be completed") from error
@@ -70,7 +72,8 @@ class ImageResponse(web.StreamResponse):
         if transport.is_closing():
             raise ConnectionResetError("the client is gone")
         count = min(PIECE_BYTES, self._asked.stop - start)
+        piece = await self._read(count, start)
         async with asyncio.timeout(PIECE_S):
-            sent = await asyncio.get_running_loop().sendfile(transport, self._file, start, count)
-        if sent < count:
+            await self.write(piece)
+        if len(piece) < count:
             raise EOFError("the image has become shorter")

@@ -1,8 +1,8 @@
 """Uploads and downloads of whole disk images, as raw bodies."""
 
-import asyncio
 import logging
-from contextlib import ExitStack, suppress
+import os
+from contextlib import ExitStack
 from functools import partial
 
 from aiohttp import hdrs, web
@@ -25,7 +25,6 @@ from api.service.service import Service
 from ledger.codec import names_of
 from ledger.domain.aggregates.drive import no_image, round_up
 from ledger.domain.errors.drives import DriveNotFound
-from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events.drives import DriveDefinition, DriveReady, DriveResized, drive_stream
 from ledger.images.errors import ImageError, ImageMissing, NotRegular, PoolMissing
 from ledger.images.pools import Pool
@@ -50,7 +49,8 @@ class Images:
         self._pools = service.pools
         self._intake = service.intake
         self._admission = service.admission
-        self._digests = ImageDigests()
+        self._transfers = service.intake.transfers
+        self._digests = ImageDigests(self._transfers)
         self._origin = service.checkpoints.verifier.name
         self._storage_type = default_storage_type(service.pools)
 
@@ -93,7 +93,7 @@ class Images:
             held.enter_context(self._admission.take(request[ASKING], "downloads"))
             image = await self._found(request, uuid, self._pools[drive.pool])
             held.enter_context(image.file)
-            return await self._answer(request, uuid, image, held)
+            return await self._answer(request, uuid, drive.pool, image, held)
 
     async def _complete_drive(self, uuid: str, owner: str) -> DriveView:
         """Return the drive. Raise `DriveNotFound`, and `DriveBusy` if it has no image yet."""
@@ -117,14 +117,10 @@ class Images:
             raise
 
     async def _opened(self, drive: str, pool: Pool) -> OpenImage:
-        """Open an image in a thread; close it again if the request is cancelled meanwhile."""
-        opening = asyncio.create_task(asyncio.to_thread(self._open, drive, pool))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            with suppress(FileNotFoundError, NotRegular, StoreFailed):
-                (await opening).file.close()
-            raise
+        """Open an image in a thread; close it again if nobody waits for it any more."""
+        return await self._transfers.run(
+            pool.name, partial(self._open, drive, pool), undo=lambda late: late.file.close()
+        )
 
     def _open(self, drive: str, pool: Pool) -> OpenImage:
         """Open an image; the position comes first, so that a tag is never newer than its file."""
@@ -132,7 +128,7 @@ class Images:
         return open_image(pool.image(drive), drive, self._ledger.read(read))
 
     async def _answer(
-        self, request: web.Request, drive: str, image: OpenImage, held: ExitStack
+        self, request: web.Request, drive: str, pool: str, image: OpenImage, held: ExitStack
     ) -> web.StreamResponse:
         """Answer with the image; an answer that sends it takes over what is held for it."""
         version = image.version
@@ -149,9 +145,10 @@ class Images:
             last = asked.stop - 1
             headers[hdrs.CONTENT_RANGE] = f"bytes {asked.start}-{last}/{image.size}"
         headers |= {hdrs.ACCEPT_RANGES: "bytes", hdrs.CONTENT_TYPE: "application/octet-stream"}
-        headers |= await self._digest(request, image)
+        headers |= await self._digest(request, pool, image)
+        read = partial(os.pread, image.file.fileno())
         return ImageResponse(
-            image.file,
+            lambda count, start: self._transfers.run(pool, partial(read, count, start)),
             range(image.size) if asked is None else asked,
             status=200 if asked is None else 206,
             headers=headers,
@@ -159,7 +156,7 @@ class Images:
             held=held.pop_all(),
         )
 
-    async def _digest(self, request: web.Request, image: OpenImage) -> dict[str, str]:
+    async def _digest(self, request: web.Request, pool: str, image: OpenImage) -> dict[str, str]:
         """Return the headers with the digest, if it is known.
 
         Only a HEAD waits for one that is being made, and says so if that takes longer.
@@ -168,7 +165,7 @@ class Images:
             return digest_headers(image.digest)
         wait_s = DIGEST_WAIT_S if request.method == hdrs.METH_HEAD else 0
         account = owner_of(request)
-        digest = await self._digests.find(image, account, wait_s=wait_s)
+        digest = await self._digests.find(image, account, pool, wait_s=wait_s)
         if digest is None and wait_s and self._digests.is_making(account, image.version.tag):
             return {hdrs.RETRY_AFTER: "1"}
         return digest_headers(digest)

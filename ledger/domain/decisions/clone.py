@@ -1,6 +1,6 @@
 """Clones of drives and servers: one command is one transaction, so a clone is begun whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from ledger.domain.context import (
     CopyVncPassword,
     Environment,
     Fact,
+    ImageData,
     PoolSpace,
     SetVncPassword,
     State,
@@ -40,7 +41,7 @@ def clone_drive(command: CloneDrive, state: State, environment: Environment) -> 
     `PoolsApart`, `PoolsFull`.
     """
     source = visible_drive(state, command.source, command.owner)
-    copies = _Copies.of(command.owner, command.avoid, state, environment)
+    copies = _Copies.of(command.owner, [source], command.avoid, state, environment)
     yield from copies.create_drive(
         source, _define_clone(command, source, state), command.destination
     )
@@ -57,9 +58,9 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
     """
     source = own_server(state, command.source, command.owner)
     drives = [_mounted(state, source, mount) for mount in source.mounts]
-    disks = sum(drive.definition.media != "cdrom" for drive in drives)
-    _check_room(command.owner, disks, state, environment)
-    copies = _Copies.of(command.owner, command.avoid, state, environment)
+    disks = [drive for drive in drives if drive.definition.media != "cdrom"]
+    _check_room(command.owner, len(disks), state, environment)
+    copies = _Copies.of(command.owner, disks, command.avoid, state, environment)
     mounts: list[Mount] = []
     made: list[tuple[Drive, str, str]] = []
     for mount, drive in zip(source.mounts, drives, strict=True):
@@ -182,18 +183,29 @@ class _Copies(NamedTuple):
     """Copies for one account: their drives and their jobs."""
 
     owner: str
+    data: ImageData
     avoid: Crowded
     state: State
     environment: Environment
 
     @classmethod
-    def of(cls, owner: str, avoid: tuple[str, ...], state: State, environment: Environment) -> Self:
-        return cls(owner, pools_to_avoid(state, avoid, owner), state, environment)
+    def of(
+        cls,
+        owner: str,
+        sources: Sequence[Drive],
+        avoid: tuple[str, ...],
+        state: State,
+        environment: Environment,
+    ) -> Self:
+        """Raise `DriveBusy` unless all sources have a complete image, and `NotMeasured`."""
+        for source in sources:
+            source.check_complete()
+        data = state.data_bytes(sources)
+        return cls(owner, data, pools_to_avoid(state, avoid, owner), state, environment)
 
     def create_drive(
         self, source: Drive, definition: DriveDefinition, destination: str
     ) -> Iterator[Change]:
-        source.check_complete()
         pool = self._pool(source, definition.storage_type)
         created = DriveCreated(self.owner, definition, pool.name, "clone")
         yield Fact(drive_stream(destination), created)
@@ -224,5 +236,5 @@ class _Copies(NamedTuple):
                 Resource("drives", destination, "destination"),
             ),
             parent=parent,
-            bytes_total=self.environment.data_bytes(source.pool, source.uuid),
+            bytes_total=self.data[source.uuid],
         )

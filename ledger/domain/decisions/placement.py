@@ -4,34 +4,23 @@ Avoiding others is a wish: it is fulfilled as far as possible, the first named a
 leads to a refusal.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 from zlib import crc32
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
-from ledger.domain.context import Environment, PoolSpace, State
+from ledger.domain.context import PoolSpace, State
 from ledger.domain.decisions.room import with_room
-from ledger.domain.errors import Refusal
-from ledger.domain.errors.pools import NoPools, PoolElsewhere, PoolsFull, UnknownStorageType
-
-T = TypeVar("T")
+from ledger.domain.errors.pools import (
+    NoPools,
+    PoolElsewhere,
+    PoolsFull,
+    PoolSilent,
+    UnknownStorageType,
+)
 
 Crowded = Sequence[Sequence[str]]
 """For each thing to avoid, the most important first: the pools or hosts where it is."""
-
-
-def knowing_all_pools(environment: Environment, attempt: Callable[[], T]) -> T:
-    """Return what `attempt` returns; if it lacks a pool, try again with all pools in the store.
-
-    Whether a worker is there must not depend on when this process heard of it. This may block.
-    """
-    try:
-        return attempt()
-    except Refusal as refusal:
-        if not refusal.needs_pool or not environment.look_for_pools():
-            raise
-    return attempt()
 
 
 def place(
@@ -43,10 +32,10 @@ def place(
 ) -> PoolSpace:
     """Choose a pool of this storage type: away from `avoid`, then `near`, then with most room.
 
-    A full one is chosen last, and one that can take no more files after all others. A copy within a
-    pool may be a reflink, so a clone is placed near its source.
+    A full one is chosen last, after it one without files, and at the very last one that is silent.
+    A copy within a pool may be a reflink, so a clone is placed near its source.
 
-    Raise `NoPools`, or `UnknownStorageType` if none of the pools has the type.
+    Raise `NoPools`, `UnknownStorageType` if none of the pools has the type, or `PoolSilent`.
     """
     if not pools:
         raise NoPools
@@ -54,12 +43,16 @@ def place(
     if not fitting:
         raise UnknownStorageType(storage_type, (pool.storage_type for pool in pools))
 
-    def preference(pool: PoolSpace) -> tuple[bool, bool, list[int], bool, int, str]:
+    def preference(pool: PoolSpace) -> tuple[bool, bool, bool, list[int], bool, int, str]:
         has_files, near_it = pool.free_files > 0, pool.name == near
         rated = _rate(pool.name, avoid)
-        return has_files, not pool.full, rated, near_it, pool.free_bytes, pool.name
+        answers = not pool.silent
+        return answers, has_files, not pool.full, rated, near_it, pool.free_bytes, pool.name
 
-    return max(fitting, key=preference)
+    chosen = max(fitting, key=preference)
+    if chosen.silent:
+        raise PoolSilent(chosen.name)
+    return chosen
 
 
 def place_blank(

@@ -40,6 +40,25 @@ class PoolsFull(Refusal):
         )
 
 
+class PoolSilent(Refusal):
+    """The pool has not answered for so long that whoever needs it waits no longer."""
+
+    needs_pool = True
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(f"pool {pool} does not answer: try again later")
+        self.pool = pool
+
+
+class NotMeasured(Refusal):
+    """It is not known how much data these images have: the caller reads that, and asks again."""
+
+    def __init__(self, images: tuple[tuple[str, str], ...]) -> None:
+        """`images` are pools and drives."""
+        super().__init__("images must be measured first")
+        self.images = images
+
+
 class PoolElsewhere(WrongState):
     """The node that receives an image has no pool mounted that the image could be stored in."""
 

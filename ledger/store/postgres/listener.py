@@ -10,6 +10,7 @@ from contextlib import suppress
 import psycopg
 
 from ledger.domain.errors.store import StoreFailed
+from ledger.store.patience import OutageLog
 from ledger.store.postgres.cursor import PgConnection
 
 RECONNECT_S = 0.2
@@ -44,6 +45,9 @@ class ChannelListener:
         self._poll_s = poll_s
         self._woken, self._wake = os.pipe()
         self._closing = threading.Event()
+        self._outage = OutageLog(
+            log, f"nothing is heard on channel {channel}", expected=(StoreFailed, psycopg.Error)
+        )
         self._thread = threading.Thread(target=self._run, name=f"listening-{channel}", daemon=True)
         self._thread.start()
 
@@ -60,10 +64,8 @@ class ChannelListener:
         while not self._closing.is_set():
             try:
                 self._listen()
-            except (psycopg.Error, StoreFailed) as error:
-                log.warning("listening to channel %s again: %s", self._channel, error)
-            except Exception:
-                log.exception("listening to channel %s again", self._channel)
+            except Exception as error:  # noqa: BLE001 - it is logged, and tried again
+                self._outage.failed(error)
             self._closing.wait(RECONNECT_S)
 
     def _listen(self) -> None:
@@ -73,7 +75,9 @@ class ChannelListener:
             connection.execute(f"SET application_name = 'job-ledger, listening to {self._channel}'")
             connection.execute(f"LISTEN {self._channel}")
             while not self._closing.is_set():
-                self._closing.wait(self._look(connection))
+                pause_s = self._look(connection)
+                self._outage.works()
+                self._closing.wait(pause_s)
                 self._wait(connection)
         finally:
             with suppress(psycopg.Error):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from typing import LiteralString
 
 import psycopg
 
@@ -23,12 +24,16 @@ NEWS_MAX = 10_000
 """Beyond this many events of others, forgetting everything is faster than reading them."""
 
 _TIME = f"SELECT {CLOCK}, latest FROM leaf_count"  # noqa: S608 - constants
-_NEWS = f"""
+
+
+def _news_query(live: LiteralString) -> str:
+    """Return the statement that asks for all that may be new; `live` as in `Projection`."""
+    return f"""
 WITH asked (clock, latest) AS MATERIALIZED ({_TIME}), news AS (
     SELECT position, originator_id, topic FROM stored_events
     WHERE position > ? AND NOT (position > ? AND position <= ?) ORDER BY position LIMIT ?
 )
-SELECT clock, latest, position, originator_id, topic
+SELECT clock, latest, ({live}), position, originator_id, topic
 FROM asked LEFT JOIN news ON true ORDER BY position
 """  # noqa: S608 - constants
 
@@ -42,8 +47,9 @@ class PgOthers:
         session: WritingSession,
         read: Callable[[Callable[[Cursor], tuple[int, int]]], tuple[int, int]],
         clock: ServerClock,
+        live: LiteralString,
     ) -> None:
-        """`read` reads in any thread. Asks for the time."""
+        """`read` reads in any thread, and `live` is as in `Projection`. Asks for the time."""
         self._url = url
         self._read = read
         self.clock = clock
@@ -55,6 +61,9 @@ class PgOthers:
         self._own = (0, 0)
         """The positions of the last batch: after the first, up to the second."""
         self._pausing: PgConnection | None = None
+        self._news_query = _news_query(live)
+        self._live: int | None = None
+        """Which rows were live when others' events were asked for last."""
         self.ask()
 
     @property
@@ -121,11 +130,13 @@ class PgOthers:
     def _news(self) -> Answer:
         connection = self._session.connection
         asked_s = self.clock.begin()
-        rows = connection.execute(_NEWS, (self._seen, *self._own, NEWS_MAX + 1)).fetchall()
-        clock, latest, *_ = rows[0]
+        asked = (self._seen, *self._own, NEWS_MAX + 1)
+        rows = connection.execute(self._news_query, asked).fetchall()
+        clock, latest, live, *_ = rows[0]
         self.clock.note(clock, asked_s)
-        news = [News(*found) for _, _, *found in rows if found[0] is not None]
-        if len(news) > NEWS_MAX:
+        news = [News(*found) for _, _, _, *found in rows if found[0] is not None]
+        is_rebuilt, self._live = self._live not in (None, live), live
+        if len(news) > NEWS_MAX or is_rebuilt:
             self._seen = connection.execute("SELECT position FROM leaf_count").fetchone()[0]
             return Answer(moment_of(latest), None)
         if news:

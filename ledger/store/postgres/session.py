@@ -22,7 +22,7 @@ import psycopg
 
 from ledger.domain.errors.store import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
 from ledger.store.errors import LOST, store_errors
-from ledger.store.patience import ANSWER_S
+from ledger.store.patience import ANSWER_S, OutageLog
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres.connections import PAUSE_S, SHORTEST_PAUSE_S, Patience, connect
 from ledger.store.postgres.cursor import PgConnection
@@ -32,7 +32,6 @@ T = TypeVar("T")
 
 TRANSACTION_S = 10
 """How long a transaction may last: a paused process holds its locks while all others wait."""
-LOGGED_S = 60.0
 """How often a server that is away is logged."""
 _CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
 
@@ -53,6 +52,7 @@ class WritingSession:
         self._unconfirmed = True
         self._away_since: float | None = None
         self._stopping = threading.Event()
+        self._outage = OutageLog(log, "PostgreSQL is away", expected=(StoreFailed, psycopg.Error))
         self.position = 0
         """Up to here events are durable, and may have been acknowledged."""
         self.connection = self._connect()
@@ -80,7 +80,7 @@ class WritingSession:
         Raises `StoreUnreachable` if the process stops before.
         """
         began = time.monotonic()
-        pause_s, logged = SHORTEST_PAUSE_S, began
+        pause_s = SHORTEST_PAUSE_S
         while True:
             self.connection.close()
             try:
@@ -90,14 +90,13 @@ class WritingSession:
                 self.confirm()
             except (StoreUnreachable, *LOST) as error:
                 self._away_since = began
-                if time.monotonic() - logged > LOGGED_S:
-                    logged = time.monotonic()
-                    log.warning("PostgreSQL has been away for %.0f s: %s", logged - began, error)
+                self._outage.failed(error)
                 if self._stopping.wait(pause_s):
                     raise StoreUnreachable(str(error)) from error
                 pause_s = min(2 * pause_s, PAUSE_S)
             else:
                 self._away_since = None
+                self._outage.works()
                 return
 
     @property

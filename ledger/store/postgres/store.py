@@ -120,7 +120,7 @@ class PostgresStore:
                         require_home(cursor)
                 remove_old(self._session.connection, self._clock.parameter())
                 self._session.confirm()
-            self.others = PgOthers(url, self._session, self.read, self._clock)
+            self.others = PgOthers(url, self._session, self.read, self._clock, projection.LIVE)
         except StoreFailed:
             self.close()
             raise

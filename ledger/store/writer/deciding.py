@@ -5,7 +5,6 @@ import logging
 from ledger.domain.commands import UpdateProgress
 from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
-from ledger.domain.decisions.placement import knowing_all_pools
 from ledger.domain.decisions.room import begins_something
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import Refusal
@@ -49,7 +48,7 @@ class Decider:
         if self._has_spent(waiting):
             return LedgerBytesSpent(self._environment.quotas.ledger_bytes_a_day)
         try:
-            knowing_all_pools(self._environment, lambda: self._stage(waiting, batch, disk))
+            self._stage(waiting, batch, disk)
         except (Refusal, StoreFull) as refusal:
             return refusal
         except StoreFailed:
@@ -63,7 +62,7 @@ class Decider:
 
     def _stage(self, waiting: WaitingCommand, batch: UnitOfWork, disk: DiskState) -> None:
         at = self._committed.clock.stamp()
-        unit = UnitOfWork(batch, self._projection, at, disk)
+        unit = UnitOfWork(batch, self._projection, at, disk, waiting.images)
         actor, request_id, claim = waiting.caller
         if claim is not None:
             self._claim(RecordedClaim(actor, claim, at), batch, unit)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from ledger.domain.disk_space import DiskState
+from ledger.domain.errors.pools import NotMeasured
 from ledger.domain.errors.store import (
     ConcurrentChange,
     NoStoreTime,
@@ -185,6 +186,8 @@ class GroupCommit:
         for waiting in tried.accepted:
             commands.labels(type(waiting.command).__name__, "recorded").inc()
         for waiting, error in tried.refused:
+            if isinstance(error, NotMeasured):
+                continue  # it is decided again
             commands.labels(type(waiting.command).__name__, type(error).__name__).inc()
 
     def _repeat(self, batch: list[WaitingCommand], repeats: int) -> None:

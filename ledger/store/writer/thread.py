@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ledger.domain.commands import Command
-from ledger.domain.context import Environment
+from ledger.domain.context import Environment, ImageData
 from ledger.domain.errors.store import PauseLost, StoreFailed, StoreFull, StoreUnreachable
 from ledger.store.metrics import Meter
 from ledger.store.seam import Cursor, Listener, Projection, Store
+from ledger.store.unit_of_work import NOTHING_MEASURED
 from ledger.store.writer.committed import Committed
 from ledger.store.writer.deciding import Decider
 from ledger.store.writer.failure import Failure
@@ -89,8 +90,12 @@ class Writer:
         """Call `listener` with every commit of events from now on, in the writer's thread."""
         self._committed.listeners.append(listener)
 
-    async def execute(self, command: Command, caller: Caller) -> int:
+    async def execute(
+        self, command: Command, caller: Caller, images: ImageData = NOTHING_MEASURED
+    ) -> int:
         """Decide and record the command; return the ledger's position once it is on disk.
+
+        `images` is what was measured for it, as the writer touches no pool.
 
         Raises the command's `Refusal`, or `StoreFailed`; within `ANSWER_S`, in any case.
         """
@@ -98,13 +103,15 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
         turn = Turn()
-        self._put(WaitingCommand(command, caller, loop, future, turn))
+        self._put(WaitingCommand(command, caller, loop, future, turn, images))
         return await within_answer_s(future, turn.withdraw)
 
-    def execute_blocking(self, command: Command, caller: Caller) -> int:
+    def execute_blocking(
+        self, command: Command, caller: Caller, images: ImageData = NOTHING_MEASURED
+    ) -> int:
         """Do the same, for threads other than an event loop's."""
         future: Future[int] = Future()
-        self._put(WaitingCommand(command, caller, None, future, Turn()))
+        self._put(WaitingCommand(command, caller, None, future, Turn(), images))
         return future.result()
 
     def exclusive(

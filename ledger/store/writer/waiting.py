@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from ledger.domain.commands import Command
+from ledger.domain.context import ImageData
 from ledger.domain.errors import Expected
 from ledger.domain.errors.store import CommitPending, StoreUnreachable
 from ledger.domain.idempotency import Claim
@@ -53,6 +54,8 @@ class WaitingCommand(NamedTuple):
     loop: asyncio.AbstractEventLoop | None
     future: "asyncio.Future[int] | Future[int]"
     turn: Turn
+    images: ImageData
+    """What was measured for it."""
 
 
 class WaitingWork(NamedTuple):

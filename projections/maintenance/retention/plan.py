@@ -1,7 +1,10 @@
 """Plans a sweep from the read models and the ledger's own streams. Changes nothing."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -17,7 +20,7 @@ from ledger.domain.events.housekeeping import (
 )
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.retention_policy import Departed, Plan, cutoff_at, plan
-from ledger.store.seam import Log
+from ledger.store.seam import Cursor, Log
 from ledger.store.tables.tiles import position_at
 from projections.streams import (
     compactions,
@@ -26,38 +29,62 @@ from projections.streams import (
     pending_sweeps,
     sweeps,
 )
-from projections.views.retention import departed, ended_trees
+from projections.views.retention import BEGINNING, Key, departed, ended_trees
+
+T = TypeVar("T")
+
+OpenLog = Callable[[], AbstractContextManager[Log]]
+"""Opens the log as of now."""
 
 
-def plan_of(log: Log, keep: timedelta, cutoff: datetime) -> Plan:
-    """Return what is due by the cutoff of all that is shown; what is parked stays."""
-    cursor = log.cursor()
-    parked = {parking.stream for parking in parkings(log) if parking.handling == "parked"}
-    trees = ended_trees(cursor, cutoff)
+def plan_of(open_log: OpenLog, keep: timedelta, cutoff: datetime) -> Plan:
+    """Return what is due by the cutoff of all that is shown; what is parked stays.
+
+    It is read from one snapshot after another: a plan may be so large that a single one would keep
+    the log of a file from starting over. What is over stays as it is, so none of it is missed.
+    """
+    with open_log() as log:
+        parked = {parking.stream for parking in parkings(log) if parking.handling == "parked"}
+        acts, position = list(old_acts(log)), log.last_position()
+        reached = position_at(log.cursor(), cutoff)
+    trees = _walk(open_log, partial(ended_trees, cutoff=cutoff, reached=reached))
+    gone = _walk(open_log, partial(departed, cutoff=cutoff, reached=reached))
     return plan(
         (tree for tree in trees if parked.isdisjoint(job_stream(job.uuid) for job in tree.jobs)),
-        (gone for gone in departed(cursor, cutoff) if gone.stream not in parked),
-        old_acts(log),
+        (each for each in gone if each.stream not in parked),
+        acts,
         keep=keep,
         cutoff=cutoff,
-        position=log.last_position(),
+        position=position,
     )
 
 
-def plan_as_of(log: Log, shelf: Shelf, keep: timedelta, moment: datetime) -> Plan:
+def _walk(
+    open_log: OpenLog, page: Callable[[Cursor, Key], tuple[list[T], Key | None]]
+) -> Iterator[T]:
+    """Yield what is on all pages, each of which is read from a snapshot of its own."""
+    after: Key | None = BEGINNING
+    while after is not None:
+        with open_log() as log:
+            found, after = page(log.cursor(), after)
+        yield from found
+
+
+def plan_as_of(open_log: OpenLog, shelf: Shelf, keep: timedelta, moment: datetime) -> Plan:
     """Return what a policy discards at a moment, or would have discarded, of all shown then.
 
     It includes trees discarded since, if the store or an archive still knows them. At a future
     moment it is what is due by then if nothing else happens. Raise `BadArchive`.
     """
     cutoff = cutoff_at(moment, keep)
-    planned = plan_of(log, keep, cutoff)
-    since = {
-        tree.jobs[0]: tree for tree in _discarded_since(log, shelf, moment) if tree.ended < cutoff
-    }
+    planned = plan_of(open_log, keep, cutoff)
+    with open_log() as log:
+        since = [tree for tree in _discarded_since(log, shelf, moment) if tree.ended < cutoff]
     if not since:
         return planned
-    trees = sorted((*planned.trees, *since.values()), key=lambda tree: (tree.ended, tree.jobs))
+    # A tree that is discarded just now may be among both.
+    by_root = {tree.jobs[0]: tree for tree in (*planned.trees, *since)}
+    trees = sorted(by_root.values(), key=lambda tree: (tree.ended, tree.jobs))
     return replace(planned, trees=tuple(trees))
 
 

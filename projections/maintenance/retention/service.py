@@ -106,7 +106,7 @@ class Retention:
         moment = as_of or self._now()
         with self._ledger.log() as stored:
             kept = policy_of(stored).keep(moment) if keep is None else keep
-            return plan_as_of(stored, Shelf(self._archives), kept, moment)
+        return plan_as_of(self._ledger.log, Shelf(self._archives), kept, moment)
 
     def run(self, digest: str | None = None) -> Ran:
         """Discard what is due, or exactly the plan with this digest, and archive it.
@@ -144,8 +144,8 @@ class Retention:
         now = self._now()
         with self._ledger.log() as stored:
             keep = policy_of(stored).keep(now)
-            cutoff = cutoff_at(now, keep) if digest is None else _cutoff_of(digest)
-            plan = plan_of(stored, keep, cutoff)
+        cutoff = cutoff_at(now, keep) if digest is None else _cutoff_of(digest)
+        plan = plan_of(self._ledger.log, keep, cutoff)
         if digest is not None and plan.digest != digest:
             raise PlanChanged("something else would be discarded by now: plan anew")
         if not plan:

@@ -115,8 +115,7 @@ class _Sweep:
         """
         streams = self._plan.streams
         if self._done.parked:
-            with self._ledger.log() as log:
-                streams = plan_of(log, self._plan.keep, self._plan.cutoff).streams
+            streams = plan_of(self._ledger.log, self._plan.keep, self._plan.cutoff).streams
         return sorted(streams, key=lambda stream: stream.startswith("compaction-"))
 
     def _discard(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> None:

@@ -1,9 +1,12 @@
 """How long the service waits for a client, and how many connections it holds open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from itertools import repeat
 from random import Random
 from typing import Any
 from unittest.mock import Mock
@@ -12,7 +15,8 @@ import pytest
 from aiohttp.test_utils import TestServer, make_mocked_request
 
 from api.app import make_app
-from api.http.wire.connection import Connection
+from api.http.wire.answer_pace import AnswerPace
+from api.http.wire.connection import Connection, _untaken_bytes
 from api.http.wire.open_connections import OpenConnections
 from api.http.wire.server import ApiRunner
 from api.service.limits import Limits
@@ -24,6 +28,7 @@ from tests.support.wait import wait_until
 
 GET = request("/tags/")
 SHORT_S = 0.1
+KIB = 1024
 CHUNK = 64 * 1024
 
 Connect = Callable[..., Any]
@@ -260,32 +265,105 @@ async def unread(service: Service, read: int) -> AsyncIterator[Wire]:
     await runner.cleanup()
 
 
-@pytest.mark.parametrize(
-    ("limits", "read"),
-    [
-        (Limits(unread_seconds=0.01), 0),
-        (Limits(unread_seconds=0.01, bytes_per_second=0), 0),
-        (Limits(unread_seconds=0.01, bytes_per_second=100_000), 999),
-    ],
-)
-async def test_an_answer_that_is_not_read(service: Service, read: int) -> None:
-    """The connection of a client that reads nothing, or hardly anything, is cut."""
-    async with unread(service, read) as wire:
+@pytest.mark.parametrize("limits", [Limits(unread_seconds=0.01)])
+async def test_an_answer_that_is_not_read(service: Service) -> None:
+    """The connection is cut."""
+    async with unread(service, read=0) as wire:
         await wait_until("it is cut", lambda: wire.is_cut)
 
 
-@pytest.mark.parametrize(
-    ("limits", "read"),
-    [
-        (Limits(unread_seconds=0.01, bytes_per_second=0), 1),
-        (Limits(unread_seconds=0.01, bytes_per_second=100_000), 1_000),
-    ],
-)
-async def test_an_answer_that_is_read_slowly(service: Service, read: int) -> None:
+@pytest.mark.parametrize("limits", [Limits(unread_seconds=0.01)])
+async def test_an_answer_that_is_read_slowly(service: Service) -> None:
     """As long as enough of it is read it may take any time."""
-    async with unread(service, read) as wire:
-        await wait_until("it was looked at again and again", lambda: wire.looks > 5)
+    async with unread(service, read=1) as wire:
+        await wait_until("it was looked at again and again", lambda: wire.looks > 9)
         assert not wire.is_cut
+
+
+class Reader:
+    """A client that takes so many bytes in each second of a clock that a test sets."""
+
+    def __init__(self, limits: Limits, speed: float) -> None:
+        self.now = 0.0
+        self._pace = AnswerPace(limits)
+        self._speed = speed
+
+    def cut_at(self, answers: Iterable[int], pause_s: float = 0.0) -> float | None:
+        """Take the answers, with pauses in between; return when the connection is cut, if ever."""
+        for size in answers:
+            if self._is_cut_in(size):
+                return self.now
+            self.now += pause_s
+        return None
+
+    def _is_cut_in(self, size: int) -> bool:
+        """Look at what the client takes as a connection does, and once it has taken all."""
+        began, unread = self.now, size
+        self._pace.begin_to_wait(self.now, unread)
+        while unread:
+            rest_s = unread / self._speed if self._speed else math.inf
+            self.now += min(self._pace.look_after_s, rest_s)
+            unread = max(0, round(size - (self.now - began) * self._speed))
+            if self._pace.look(self.now, unread):
+                return True
+        return False
+
+
+PACED = Limits(unread_seconds=20, bytes_per_second=16 * KIB)
+
+
+@pytest.mark.parametrize("size", [KIB, 100 * KIB, 310 * KIB, 2**30])
+def test_who_reads_too_slowly_is_cut_within_half_a_minute(size: int) -> None:
+    """Whether of one long answer, or of many that the system's buffers take one by one."""
+    slow = Reader(PACED, speed=15 * KIB)
+    cut = slow.cut_at(repeat(size, 2**30 // size))
+    assert cut is not None
+    assert cut == pytest.approx(30, abs=size / (15 * KIB) if size < 2**30 else 0)
+    assert Reader(PACED, speed=0).cut_at([size]) == 20
+
+
+@pytest.mark.parametrize("size", [KIB, 100 * KIB, 310 * KIB, 10 * 2**20])
+def test_who_reads_fast_enough_may_take_any_time(size: int) -> None:
+    """For all that it asks for."""
+    assert Reader(PACED, speed=17 * KIB).cut_at(repeat(size, 20 * 2**20 // size)) is None
+
+
+def test_only_the_time_counts_for_which_the_service_waits() -> None:
+    """A client that asks now and then, and reads at once, is never too slow."""
+    assert Reader(PACED, speed=2**20).cut_at(repeat(300, 10_000), pause_s=60) is None
+    unwaited = Limits(unread_seconds=20, bytes_per_second=0)
+    assert Reader(unwaited, speed=1).cut_at([10_000]) is None
+    assert Reader(Limits(unread_seconds=0, bytes_per_second=0), speed=0)._pace.look_after_s > 1e9
+
+
+def test_who_stops_reading_is_cut_soon() -> None:
+    """However much it has read before."""
+    pace = AnswerPace(PACED)
+    pace.begin_to_wait(0, 2**30)
+    assert not pace.look(0.1, 2**29)
+    now = 0.1
+    while not pace.look(now, 2**29):
+        now += pace.look_after_s
+    assert now <= 31
+
+
+async def test_what_the_system_has_taken_is_not_what_the_client_has() -> None:
+    """The kernel takes more than a whole answer, and says how much of it the client's has."""
+    receiver, listener = socket.socket(), socket.create_server(("127.0.0.1", 0))
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+    receiver.connect(listener.getsockname())
+    sender, _ = listener.accept()
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=sender)
+    transport.write(bytes(100 * KIB))
+    unread = _untaken_bytes(transport)
+    assert unread > 0
+    while _untaken_bytes(transport):
+        receiver.recv(KIB)
+        await asyncio.sleep(0)
+    transport.abort()
+    await asyncio.sleep(0)
+    receiver.close()
+    listener.close()
 
 
 @pytest.mark.parametrize(

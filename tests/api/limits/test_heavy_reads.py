@@ -354,9 +354,11 @@ async def test_answers_without_a_login_are_counted_too(api: Api) -> None:
     async with unread(api, DOCUMENT, 1, by=None) as (unread_line,):
         await wait_until("it is sent", lambda: api.service.admission.accounts == 1)
         async with line(api.client.server) as beside:
-            beside.send(request(DOCUMENT, by=None))
+            beside.send(3 * request(DOCUMENT, by=None))
             refused = await beside.answer()
             assert (refused.status, WITHOUT_LOGIN in refused.message) == (429, True)
+            assert await beside.end() == b"", "what it asked for in advance keeps it connected"
+        async with line(api.client.server) as beside:
             for path, by, status in (
                 ("/", None, 200),
                 ("/drives/", None, 401),

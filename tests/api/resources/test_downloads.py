@@ -5,7 +5,7 @@ import hashlib
 import os
 import threading
 from base64 import b64encode
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
@@ -15,10 +15,11 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web import BaseRequest
 
 from api.resources.drives import image_digests, image_response, images
-from api.resources.drives.image_digests import ImageDigests
+from api.resources.drives.image_digests import ImageDigests, _Step
 from api.resources.drives.image_response import ImageResponse
 from api.resources.drives.open_image import OpenImage, open_image
 from ledger.images import digests
+from ledger.workers.transfer_threads import TransferThreads
 from tests.api.calling import ALICE, ROOT, Answer, Api, authorization
 from tests.api.lines import line, request
 from tests.harness.cases import in_turn
@@ -440,15 +441,17 @@ async def test_a_digest_that_nobody_wants_any_more(
     path.write_bytes(IMAGE)
     os.truncate(path, 3 * digests.READ_BYTES)
     image = open_image(path, "d", 1)
-    made = ImageDigests()
+    threads = TransferThreads(["main"])
+    made = ImageDigests(threads)
     with image.file:
-        assert await made.find(image, "me", wait_s=60) is None
+        assert await made.find(image, "me", "main", wait_s=60) is None
         monkeypatch.setattr(image_digests, "WANTED_S", 60.0)
         digest = hashlib.sha256(path.read_bytes()).digest()
-        assert await made.find(image, "me", wait_s=60) == digest
+        assert await made.find(image, "me", "main", wait_s=60) == digest
         os.utime(path, ns=(1, 1))
-        assert await made.find(image, "me", wait_s=60) is None
+        assert await made.find(image, "me", "main", wait_s=60) is None
     await made.close()
+    threads.close()
 
 
 @asynccontextmanager
@@ -456,8 +459,10 @@ async def digesting(
     directory: Path, *sizes: int
 ) -> AsyncIterator[tuple[ImageDigests, list[OpenImage]]]:
     """Images of these sizes, open, and what makes their digests."""
-    made = ImageDigests()
+    threads = TransferThreads(["main"])
+    made = ImageDigests(threads)
     with ExitStack() as stack:
+        stack.callback(threads.close)
         images = []
         for number, size in enumerate(sizes):
             path = directory / f"{number}.img"
@@ -478,12 +483,12 @@ async def test_only_so_many_digests_are_made_for_an_account(
     """What it wants beyond that is not given, and takes no room; others are given theirs."""
     monkeypatch.setattr(image_digests, "WANTED_MAX", 1)
     async with digesting(tmp_path, 5, 6) as (made, [first, second]):
-        assert await made.find(first, "loud", wait_s=0) is None
-        assert await made.find(second, "loud", wait_s=60) is None
+        assert await made.find(first, "loud", "main", wait_s=0) is None
+        assert await made.find(second, "loud", "main", wait_s=60) is None
         assert not made.is_making("loud", second.version.tag)
-        assert await made.find(second, "quiet", wait_s=60) == sha256(second)
-        assert await made.find(first, "loud", wait_s=60) == sha256(first)
-        assert await made.find(second, "loud", wait_s=60) == sha256(second)
+        assert await made.find(second, "quiet", "main", wait_s=60) == sha256(second)
+        assert await made.find(first, "loud", "main", wait_s=60) == sha256(first)
+        assert await made.find(second, "loud", "main", wait_s=60) == sha256(second)
 
 
 async def test_long_digests_of_one_account_keep_no_other_waiting(
@@ -492,21 +497,21 @@ async def test_long_digests_of_one_account_keep_no_other_waiting(
     """Accounts take turns step by step; each has one image after the other."""
     monkeypatch.setattr(digests, "STEP_BYTES", digests.READ_BYTES)
     steps: list[str] = []
-    step = image_digests._in_thread
+    step = image_digests._uncut
 
-    async def noting(taken: Generator[None, None, bytes | None]) -> tuple[bool, bytes | None]:
+    async def noting(taken: Coroutine[None, None, _Step]) -> _Step:
         task = asyncio.current_task()
         assert task is not None
         steps.append(task.get_name())
         return await step(taken)
 
-    monkeypatch.setattr(image_digests, "_in_thread", noting)
+    monkeypatch.setattr(image_digests, "_uncut", noting)
     long, short = 20 * digests.READ_BYTES, 2 * digests.READ_BYTES
     async with digesting(tmp_path, long, long, short) as (made, [first, second, third]):
         for image in (first, second):
-            assert await made.find(image, "loud", wait_s=0) is None
+            assert await made.find(image, "loud", "main", wait_s=0) is None
         loud = {task.get_name(): task for task in made._tasks.values()}
-        assert await made.find(third, "quiet", wait_s=60) == sha256(third)
+        assert await made.find(third, "quiet", "main", wait_s=60) == sha256(third)
         before = [name for name in steps if name in loud]
         assert len(before) <= len(steps) - len(before) + 5, "in turn with the other account"
         assert await asyncio.gather(*loud.values()) == [sha256(first), sha256(second)]
@@ -522,7 +527,7 @@ async def test_a_digest_that_two_accounts_want_is_made_once(
     steps = held_steps(monkeypatch)
     async with digesting(tmp_path, 10 * digests.READ_BYTES) as (made, [image]):
         finding = [
-            asyncio.create_task(made.find(image, account, wait_s=60))
+            asyncio.create_task(made.find(image, account, "main", wait_s=60))
             for account in ("first", "second")
         ]
         await wait_until("it is begun", lambda: steps.taken)
@@ -538,9 +543,9 @@ async def test_a_digest_that_only_the_second_account_wants_still(
     monkeypatch.setattr(digests, "STEP_BYTES", digests.READ_BYTES)
     steps = held_steps(monkeypatch)
     async with digesting(tmp_path, 10 * digests.READ_BYTES) as (made, [image]):
-        first = asyncio.create_task(made.find(image, "first", wait_s=60))
+        first = asyncio.create_task(made.find(image, "first", "main", wait_s=60))
         await wait_until("it is begun", lambda: steps.taken)
-        second = asyncio.create_task(made.find(image, "second", wait_s=60))
+        second = asyncio.create_task(made.find(image, "second", "main", wait_s=60))
         await asyncio.sleep(0)
         for wanted in made._wanted_until:
             if wanted.account == "first":

@@ -5,13 +5,15 @@ import socket
 import sqlite3
 import stat
 from collections.abc import Callable
-from errno import EACCES, EADDRINUSE
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from api.cli.sockets import CannotListen, MayNotListen, bound
+from api.cli import sockets as sockets_module
+from api.cli.sockets import CannotListen, MayNotListen, Use, bound, reserve_port, urls_of
 from api.service.limits import Limits
 from api.service.settings import BadSettings, load_settings
 from ledger.domain.errors import Misconfigured
@@ -99,6 +101,80 @@ def test_foreign_address(data: Path) -> None:
     assert refused.err.startswith("Error: cannot listen on 192.0.2.1:0: ")
     assert refused.err.count("\n") == 1
     assert not data.exists()
+
+
+@pytest.fixture
+def dual(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A host with an address of IPv6 and one of IPv4, as `localhost` mostly is."""
+
+    def resolved(_host: str, port: int, **_given: object) -> list[tuple[object, ...]]:
+        tcp = socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
+        return [
+            (socket.AF_INET6, *tcp, ("::1", port, 0, 0)),
+            (socket.AF_INET, *tcp, ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    return "dual"
+
+
+def test_all_addresses_of_a_host_have_one_port(dual: str) -> None:
+    """Also if any free port will do; and it is said at which URLs."""
+    for _ in range(5):
+        with bound(dual, 0) as sockets:
+            six, four = [each.getsockname()[:2] for each in sockets]
+            port = six[1]
+            assert (six, four) == (("::1", port), ("127.0.0.1", port))
+            assert urls_of(sockets) == [f"http://[::1]:{port}", f"http://127.0.0.1:{port}"]
+
+
+def test_another_port_is_tried_if_one_is_free_at_one_address_only(
+    dual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the first try is left bound."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        offered = iter([taken.getsockname()[1], 0])
+        resolved = socket.getaddrinfo(dual, 0)
+        bind = sockets_module._bound
+
+        def offer(family: int, address: tuple[Any, ...], *, use: Use) -> socket.socket:
+            at = (address[0], address[1] or next(offered), *address[2:])
+            return bind(family, at, use=use)
+
+        monkeypatch.setattr(sockets_module, "_bound", offer)
+        with bound(dual, 0) as sockets:
+            assert len(sockets) == len(resolved)
+            assert taken.getsockname()[1] not in {each.getsockname()[1] for each in sockets}
+
+
+@pytest.mark.parametrize("error", [EAFNOSUPPORT, EADDRNOTAVAIL], ids=["no IPv6", "no ::1"])
+def test_what_the_machine_has_is_enough(
+    dual: str, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """Where there is no IPv6, though the name has such an address; not if another has the port."""
+    bind = sockets_module._bound
+
+    def without_six(family: int, address: tuple[Any, ...], *, use: Use) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(error, os.strerror(error))
+        return bind(family, address, use=use)
+
+    monkeypatch.setattr(sockets_module, "_bound", without_six)
+    with bound(dual, 0) as sockets:
+        assert [each.getsockname()[0] for each in sockets] == ["127.0.0.1"]
+        port = sockets[0].getsockname()[1]
+        sockets[0].listen()
+        with pytest.raises(CannotListen, match="it is in use"), bound(dual, port):
+            pass
+
+
+def test_processes_share_a_port_of_all_addresses(dual: str) -> None:
+    """Nobody else gets it meanwhile, at any of them."""
+    with reserve_port(dual, 0) as port, bound(dual, port, "shared") as one:
+        with bound(dual, port, "shared") as two:
+            assert {each.getsockname()[1] for each in (*one, *two)} == {port}
+        with pytest.raises(CannotListen), bound(dual, port):
+            pass
 
 
 def test_a_port_that_is_not_for_us() -> None:

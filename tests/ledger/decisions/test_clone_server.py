@@ -16,7 +16,7 @@ from ledger.domain.commands import (
 from ledger.domain.context import CopyVncPassword, DropVncPassword, Fact, SetVncPassword
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.drives import DriveBusy
-from ledger.domain.errors.pools import UnknownStorageType
+from ledger.domain.errors.pools import NotMeasured, UnknownStorageType
 from ledger.domain.errors.servers import ServerNotFound
 from ledger.domain.events.drives import DriveCreated, DriveDeleted, DriveReady
 from ledger.domain.events.jobs import (
@@ -40,6 +40,7 @@ from tests.support.world import (
     GIB,
     ME,
     SOMEBODY_ELSE,
+    Foreseen,
     cdrom,
     disk,
     drive_created,
@@ -291,3 +292,19 @@ def test_a_server_whose_new_disks_are_ready_can_be_cloned_in_turn() -> None:
     assert [JobCreated("drive_clone", ME, drives("new-1", "new-3"), "k", "k", 0)] == (
         outcome.events_of("job-new-4")
     )
+
+
+def test_a_clone_waits_until_all_its_images_are_measured() -> None:
+    """All at once, before anything is made: the writer asks no pool. A cdrom is not copied."""
+    foreseen = Foreseen()
+    world = given(
+        ready_drive("a", pool="fast"),
+        ready_drive("b", pool="roomy"),
+        ready_drive("cd", cdrom()),
+        server_created("s", mount("a"), mount("cd", 1), mount("b", 2)),
+        environment=foreseen,
+    )
+    refusal = world.when(CLONE, images={}).refusal
+    assert isinstance(refusal, NotMeasured)
+    assert refusal.images == (("fast", "a"), ("roomy", "b"))
+    assert foreseen.new_id() == "new-1"

@@ -19,7 +19,7 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import Fact, PoolSpace
 from ledger.domain.decisions.placement import place, place_server
-from ledger.domain.errors.pools import PoolsFull, UnknownStorageType
+from ledger.domain.errors.pools import PoolsFull, PoolSilent, UnknownStorageType
 from ledger.domain.events.drives import DriveCreated
 from ledger.domain.events.servers import ServerPowerChanged
 from tests.support.deciding import Given, Outcome, given
@@ -154,6 +154,35 @@ def with_full(*names: str) -> Given:
     return world(tuple(pool._replace(full=pool.name in names) for pool in POOLS))
 
 
+def with_silent(*names: str) -> Given:
+    """The same world, where these pools do not answer."""
+    return world(tuple(pool._replace(silent=pool.name in names) for pool in POOLS))
+
+
+def test_a_clone_leaves_a_pool_that_is_silent() -> None:
+    """Near the source or not, the image could not be made there now; a full one comes first."""
+    outcome = with_silent("a").when(CloneDrive(ME, "in-a", "copy", "j"))
+    assert pool_of(outcome, "copy") == "b"
+    full = POOLS[1]._replace(full=True)
+    pools = (POOLS[0]._replace(silent=True), full, POOLS[2]._replace(silent=True))
+    assert place(pools, "dssd") == full
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        CloneDrive(ME, "in-a", "copy", "j"),
+        CreateDrives(ME, (NewDrive("new", disk()),), "blank"),
+        CreateDrives(ME, (NewDrive("new", disk()),), "chunked"),
+    ],
+    ids=["clone", "blank", "chunked"],
+)
+def test_nothing_is_placed_where_only_silent_pools_are(command: Command) -> None:
+    """A pool of another storage type does not matter."""
+    with_silent("a", "b", "c").when(command).then_refused(PoolSilent, "does not answer")
+    assert with_silent("tape").when(command).refusal is None
+
+
 def test_a_clone_leaves_a_full_pool() -> None:
     """However roomy it was, and near the source."""
     outcome = with_full("a").when(CloneDrive(ME, "in-a", "copy", "j"))
@@ -193,6 +222,7 @@ def times(name: str, crowded: Sequence[Sequence[str]]) -> list[int]:
             PoolSpace,
             *(NAMES, st.just("dssd"), st.integers(0, 3)),
             free_files=st.integers(0, 2),
+            silent=st.sampled_from([False]),
         ),
         min_size=1,
         unique_by=lambda pool: pool.name,

@@ -1,0 +1,124 @@
+"""Whatever is asked of a pool is asked in a thread of its own.
+
+A pool may hang for as long as it likes, as on an NFS server that is away. That holds this thread,
+and whoever needs the pool gives up after a while. Everybody else goes on.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from ledger.domain.errors.pools import PoolSilent
+
+SILENCE_S = 10.0
+"""How long a pool may take for one thing before those who need it are refused."""
+PROMPT_S = 2.0
+"""How long a pool may take before placement passes it over, if there is another."""
+CLOSE_S = 1.0
+
+
+class _Asked(NamedTuple):
+    work: Callable[[], None]
+    future: Future[None]
+
+
+class PoolThread:
+    """Asks a pool one thing after the other. Any thread may call its methods."""
+
+    def __init__(self, pool: str, elapsed_s: Callable[[], float] = time.monotonic) -> None:
+        self.pool = pool
+        self._elapsed_s = elapsed_s
+        self._busy_since: float | None = None
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"pool-{pool}", daemon=True)
+        self._thread.start()
+
+    @property
+    def silent_s(self) -> float:
+        """For how long the pool has been busy with one thing; 0 if it is not."""
+        since = self._busy_since
+        return 0.0 if since is None else self._elapsed_s() - since
+
+    @property
+    def hangs(self) -> bool:
+        return self.silent_s > SILENCE_S
+
+    def ask(self, work: Callable[[], None], *, needed: bool = True) -> "OwedByPool":
+        """Begin to ask; `work` keeps what it finds. Raise `PoolSilent` if the pool hangs."""
+        if self.hangs:
+            raise PoolSilent(self.pool)
+        asked = _Asked(work, Future())
+        self._queue.put(asked)
+        return OwedByPool(self, asked.future, needed=needed)
+
+    def close(self) -> None:
+        """End the thread. One that hangs is left, and ends with the process."""
+        self._queue.put(None)
+        self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while (asked := self._queue.get()) is not None:
+            if not asked.future.set_running_or_notify_cancel():
+                continue
+            self._busy_since = self._elapsed_s()
+            try:
+                asked.work()
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+                asked.future.set_exception(error)
+            else:
+                asked.future.set_result(None)
+            finally:
+                self._busy_since = None
+
+
+class Owed:
+    """An answer that is owed to whoever asked, in an event loop (`await`) or a thread (`wait`)."""
+
+    def __init__(self, future: Future[None]) -> None:
+        self._future = future
+
+    @property
+    def has_begun(self) -> bool:
+        return self._future.running() or self._future.done()
+
+    def wait(self) -> None:
+        while not self._future.done() and (left_s := self._left_s()):
+            wait([self._future], timeout=left_s)
+        if self._future.done():
+            self._future.result()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._answered().__await__()
+
+    async def _answered(self) -> None:
+        answered = asyncio.wrap_future(self._future)
+        while not answered.done() and (left_s := self._left_s()):
+            await asyncio.wait([answered], timeout=left_s)
+        if answered.done():
+            await answered
+
+    def _left_s(self) -> float:
+        """Return how long to wait still; 0 to go on without it."""
+        return threading.TIMEOUT_MAX
+
+
+class OwedByPool(Owed):
+    """Whoever needs it gets `PoolSilent` once the pool has been silent for `SILENCE_S`.
+
+    Whoever does not goes on without it after `PROMPT_S`.
+    """
+
+    def __init__(self, thread: PoolThread, future: Future[None], *, needed: bool) -> None:
+        super().__init__(future)
+        self._thread = thread
+        self._needed = needed
+
+    def _left_s(self) -> float:
+        left_s = (SILENCE_S if self._needed else PROMPT_S) - self._thread.silent_s
+        if left_s <= 0 and self._needed:
+            raise PoolSilent(self._thread.pool)
+        return max(0.0, left_s)

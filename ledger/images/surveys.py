@@ -1,0 +1,86 @@
+"""What commands must know of the pools, read outside of the writer's thread.
+
+A command is decided with what is known. If more is needed, the decision is refused, the pools are
+asked, and the command is decided again.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from ledger.domain.commands import CloneDrive, CloneServer, Command, CreateDrives
+from ledger.domain.context import Environment, ImageData
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.pools import NotMeasured
+from ledger.images.pool_thread import Owed
+
+T = TypeVar("T")
+
+_PLACING = (CreateDrives, CloneDrive, CloneServer)
+
+
+class Surveyor(Environment, Protocol):
+    """The environment, and how to learn more of the pools. In any thread; nothing blocks."""
+
+    def renew(self) -> Sequence[Owed]:
+        """Measure the room in those pools whose last measurement is too old."""
+
+    def look(self, refusal: Refusal) -> Sequence[Owed]:
+        """Ask for the pools for want of which something was refused. Raise `PoolSilent`."""
+
+    def measure(
+        self, images: Sequence[tuple[str, str]], found: dict[str, int | None]
+    ) -> Sequence[Owed]:
+        """Find how much data the images of these pools and drives have. Raise `PoolSilent`."""
+
+
+class _Survey:
+    """What was read for one command."""
+
+    def __init__(self, surveyor: Surveyor) -> None:
+        self._surveyor = surveyor
+        self._has_looked = False
+        self.images: dict[str, int | None] = {}
+
+    def after(self, refusal: Refusal) -> Sequence[Owed]:
+        """Return what to wait for before trying again. Raise the refusal if it stands.
+
+        For want of a pool it stands only if the store knows of no other: whether a worker is there
+        must not depend on when this process heard of it.
+        """
+        if isinstance(refusal, NotMeasured):
+            return self._surveyor.measure(refusal.images, self.images)
+        if self._has_looked or not refusal.needs_pool:
+            raise refusal
+        self._has_looked = True
+        return self._surveyor.look(refusal)
+
+
+def places(command: Command) -> bool:
+    """Return whether the command chooses pools."""
+    return isinstance(command, _PLACING)
+
+
+async def surveyed(surveyor: Surveyor, attempt: Callable[[ImageData], Awaitable[T]]) -> T:
+    """Return what `attempt` does, which must know of the pools. Raise `PoolSilent`."""
+    survey = _Survey(surveyor)
+    owed = surveyor.renew()
+    while True:
+        for each in owed:
+            await each
+        try:
+            return await attempt(survey.images)
+        except Refusal as refusal:
+            owed = survey.after(refusal)
+
+
+def surveyed_blocking(surveyor: Surveyor, attempt: Callable[[ImageData], T]) -> T:
+    """Do the same, for threads other than an event loop's."""
+    survey = _Survey(surveyor)
+    owed = surveyor.renew()
+    while True:
+        for each in owed:
+            each.wait()
+        try:
+            return attempt(survey.images)
+        except Refusal as refusal:
+            owed = survey.after(refusal)

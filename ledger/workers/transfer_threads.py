@@ -1,0 +1,86 @@
+"""Threads in which requests read and write images: some for each pool.
+
+A pool that hangs holds its own. Whoever waits for it gives up in the end, and everybody else goes
+on.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from ledger.domain.errors.pools import PoolSilent
+
+T = TypeVar("T")
+
+PROMPT_THREADS = 8
+PROMPT_S = 30.0
+"""How long a request waits for what is a matter of moments, such as a block to be written."""
+LASTING_THREADS = 4
+LASTING_S = 900.0
+"""How long it waits for what may take a while, such as a whole image to be durable."""
+
+
+class TransferThreads:
+    """Used in event loops."""
+
+    def __init__(self, pools: Iterable[str]) -> None:
+        self._prompt = {
+            pool: ThreadPoolExecutor(PROMPT_THREADS, thread_name_prefix=f"transfer-{pool}")
+            for pool in pools
+        }
+        self._lasting = {
+            pool: ThreadPoolExecutor(LASTING_THREADS, thread_name_prefix=f"durable-{pool}")
+            for pool in self._prompt
+        }
+
+    async def run(
+        self,
+        pool: str,
+        work: Callable[[], T],
+        *,
+        lasting: bool = False,
+        undo: Callable[[T], object] | None = None,
+    ) -> T:
+        """Return what the work does. Raise `PoolSilent` if that takes too long.
+
+        Work that nobody waits for any more is not begun; if it was, `undo` gets its result.
+        """
+        threads, limit_s = (self._lasting, LASTING_S) if lasting else (self._prompt, PROMPT_S)
+        future = threads[pool].submit(work)
+        waited = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait([waited], timeout=limit_s)
+        except asyncio.CancelledError:
+            _leave(future, waited, undo)
+            raise
+        if waited.done():
+            return waited.result()
+        _leave(future, waited, undo)
+        raise PoolSilent(pool)
+
+    async def clean_up(self, pool: str, work: Callable[[], object]) -> None:
+        """Do what must follow an error, also if cancelled; a pool that hangs does it later."""
+        with suppress(PoolSilent):
+            await asyncio.shield(self.run(pool, work, lasting=True))
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        for threads in (*self._prompt.values(), *self._lasting.values()):
+            threads.shutdown()
+
+
+def _leave(
+    future: Future[T], waited: asyncio.Future[T], undo: Callable[[T], object] | None
+) -> None:
+    if not waited.cancel():
+        waited.exception()  # nobody hears of it
+    if future.cancel() or undo is None:
+        return
+
+    def undo_it(done: Future[T]) -> None:
+        if done.exception() is None:
+            undo(done.result())
+
+    future.add_done_callback(undo_it)
