@@ -14,7 +14,7 @@ from api.accounts.service import LoginRefused, TooManyAttempts
 from api.service.admission import TooMuch
 from ledger.archives import BadArchive
 from ledger.domain.errors import Expected, Invalid, NotFound, Refusal, WrongState
-from ledger.domain.errors.pools import NoPools, PoolsFull, PoolSilent
+from ledger.domain.errors.pools import NoPools, NotMeasured, PoolsFull, PoolSilent
 from ledger.domain.errors.quotas import LedgerBytesSpent, QuotaExceeded, TooManyUploads
 from ledger.domain.errors.store import (
     ConcurrentChange,
@@ -140,6 +140,7 @@ _ANSWERS: Mapping[type[Exception], _Answer] = {
     PoolsFull: _Answer(507, "backend"),
     NoPools: _Answer(503, "backend", retry_after_s=REFRESH_S),
     PoolSilent: _Answer(503, "backend", retry_after_s=SILENCE_S),
+    NotMeasured: _Answer(503, "backend", retry_after_s=SILENCE_S),
     NoStoreTime: _Answer(503, "backend"),
     ReadCut: _Answer(503, "backend"),
     StoreFull: _Answer(507, "backend"),

@@ -212,6 +212,7 @@ def _say_again(state: State, job: Job, produced: Produced, command: EndJob) -> I
     end, said = command.end, _OUTCOMES[type(command.end)]
     known = produced.late or produced.outcome
     assert known is not None
+    _check_attempt(job, command.attempt)
     if produced.reason == "lost" and produced.late is None:
         yield _fact(job.uuid, _late(command.attempt, end, said, state.now))
     elif said != known:

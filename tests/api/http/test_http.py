@@ -17,7 +17,7 @@ from api.http.errors import answer_to
 from api.http.wire.bodies import BODY_BYTES
 from api.service.limits import Limits
 from ledger.domain.errors import Invalid, NotFound, Refusal, WrongState
-from ledger.domain.errors.pools import NoPools, PoolsFull
+from ledger.domain.errors.pools import NoPools, NotMeasured, PoolsFull, PoolSilent
 from ledger.domain.errors.quotas import LedgerBytesSpent, QuotaExceeded, TooManyUploads
 from ledger.domain.errors.store import ConcurrentChange, ReadCut, StoreFailed, StoreFull
 from ledger.domain.errors.uploads import ChunkPresent
@@ -434,6 +434,8 @@ def test_every_refusal_has_a_status(refusal: type[Refusal]):
         ConcurrentChange: (503, "concurrency"),
         PoolsFull: (507, "backend"),
         NoPools: (503, "backend"),
+        PoolSilent: (503, "backend"),
+        NotMeasured: (503, "backend"),
         QuotaExceeded: (403, "quota"),
         TooManyUploads: (429, "quota"),
         LedgerBytesSpent: (507, "quota"),

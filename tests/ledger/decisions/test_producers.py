@@ -346,6 +346,15 @@ def test_a_job_that_was_given_up_is_told_how_it_ended(outcome: str) -> None:
     again.when(EndJob("j", 1, other)).then_refused(EndedOtherwise)
 
 
+def test_only_the_last_attempt_says_how_an_abandoned_job_ended() -> None:
+    """What an earlier one says must not keep it from that."""
+    twice = *LOST, TakeUpJob("j", 1, THERE), LoseProducer("j", 2), AbandonJob("j", 2)
+    given(twice).when(EndJob("j", 1, BROKEN)).then_refused(AttemptReplaced)
+    given(twice).when(EndJob("j", 2, DONE)).then(
+        Fact("job-j", LateReportRecorded(2, "succeeded", START, exit=Exit(0)))
+    )
+
+
 def test_nobody_takes_a_job_up_for_too_long() -> None:
     [gone] = given(queued()).when(AbandonJob("j", 0)).events_of("job-j")
     assert isinstance(gone, JobFailed)
