@@ -13,6 +13,11 @@ JobLookup = Literal["state", "operation", "resource", "modified_from", "modified
 
 Lookup = NamedLookup | JobLookup
 
+ColumnLookup = Literal[
+    "uuid", "name", "name_contains", "state", "operation", "modified_from", "modified_before"
+]
+"""Those that a row itself answers."""
+
 
 class Condition(NamedTuple):
     """A condition on a resource: one of the alternatives must match, exactly if it is a text.
@@ -45,40 +50,31 @@ def is_narrow(conditions: Conditions) -> bool:
     )
 
 
-def condition_sql(condition: Condition, generation: int) -> str:
-    """Return the condition on a row with `uuid` and `name`; its parameters are the alternatives."""
-    alternatives = marks(condition.alternatives)
+def condition_sql(condition: Condition, owner: str, generation: int) -> tuple[str, tuple[str, ...]]:
+    """Return the condition on a row of the owner's with `uuid` and `name`, and its parameters.
+
+    Of tags, it looks at those of the owner alone, and at what bears them.
+    """
+    alternatives, g = marks(condition.alternatives), generation
     match condition.lookup:
-        case "uuid" | "name" | "state" | "operation":
-            return f"{condition.lookup} IN ({alternatives})"
-        case "name_contains":
-            found = " OR ".join(["instr(folded_name, ?) > 0"] * len(condition.alternatives))
-            return f"({found})"
         case "tag":
-            return _tagged(
-                f"SELECT resource FROM tag_resources_g{generation} WHERE tag", alternatives
-            )
+            return _tagged(alternatives, g), condition.alternatives
         case "tag_name":
-            return _tagged(
-                f"SELECT resource FROM tag_resources_g{generation} JOIN tags_g{generation} AS t"
-                " ON t.uuid = tag WHERE t.name",
-                alternatives,
-            )
+            own = f"SELECT uuid FROM tags_g{g} WHERE owner = ? AND name IN ({alternatives})"
+            return _tagged(own, g), (owner, *condition.alternatives)
         case "resource":
-            named = f"SELECT job FROM job_resources_g{generation} WHERE resource"
-            return f"uuid IN ({named} IN ({alternatives}))"
-        case "modified_from":
-            return "last_modified >= ?"
-        case "modified_before":
-            return "last_modified < ?"
+            named = f"SELECT job FROM job_resources_g{g} WHERE resource IN ({alternatives})"
+            return f"uuid IN ({named})", condition.alternatives
         case _:
-            assert_never(condition.lookup)
+            return _column_sql(condition.lookup, condition.alternatives), condition.alternatives
 
 
 def check_sql(condition: Condition, generation: int) -> str:
-    """Return the condition on one row, `this`; it looks at no more than belongs to that row."""
-    alternatives = marks(condition.alternatives)
-    g = generation
+    """Return the condition on one row, `this`; it looks at no more than belongs to that row.
+
+    Its parameters are the alternatives.
+    """
+    alternatives, g = marks(condition.alternatives), generation
     match condition.lookup:
         case "tag":
             return (
@@ -95,19 +91,24 @@ def check_sql(condition: Condition, generation: int) -> str:
                 f"EXISTS (SELECT 1 FROM job_resources_g{g} WHERE job = this.uuid"
                 f" AND resource IN ({alternatives}))"
             )
-        case (
-            "uuid"
-            | "name"
-            | "name_contains"
-            | "state"
-            | "operation"
-            | "modified_from"
-            | "modified_before"
-        ):
-            return condition_sql(condition, generation)
         case _:
-            assert_never(condition.lookup)
+            return _column_sql(condition.lookup, condition.alternatives)
 
 
-def _tagged(resources: str, alternatives: str) -> str:
-    return f"uuid IN ({resources} IN ({alternatives}))"
+def _column_sql(lookup: ColumnLookup, alternatives: Sequence[str]) -> str:
+    match lookup:
+        case "uuid" | "name" | "state" | "operation":
+            return f"{lookup} IN ({marks(alternatives)})"
+        case "name_contains":
+            return f"({' OR '.join(['instr(folded_name, ?) > 0'] * len(alternatives))})"
+        case "modified_from":
+            return "last_modified >= ?"
+        case "modified_before":
+            return "last_modified < ?"
+        case _:
+            assert_never(lookup)
+
+
+def _tagged(tags: str, generation: int) -> str:
+    bearers = f"SELECT resource FROM tag_resources_g{generation} WHERE tag IN ({tags})"
+    return f"uuid IN ({bearers})"

@@ -43,8 +43,9 @@ class Reader:
         """Return the SQL for an account's rows that meet all these conditions."""
         clauses, parameters = ["owner = ?"], [owner]
         for condition in conditions:
-            clauses.append(condition_sql(condition, self._g))
-            parameters += condition.alternatives
+            sql, given = condition_sql(condition, owner, self._g)
+            clauses.append(sql)
+            parameters += given
         return " AND ".join(clauses), parameters
 
     def _owned(self, table: str, uuids: Sequence[str], owner: str) -> list[Any]:

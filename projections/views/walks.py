@@ -118,15 +118,15 @@ class Walks(Reader):
             checked += condition.alternatives
         if led_by is None:
             return _Path(source, "uuid", "owner = ?", [owner], checks, checked)
-        wanted = list(led_by.alternatives)
         if led_by.lookup == "resource":
+            wanted = list(led_by.alternatives)
             source = f"job_resources_g{self._g}"
             checks, checked = ["owner = ?", *checks], [owner, *checked]
             return _Path(source, "job", "resource = ?", wanted, checks, checked)
         # The `||` makes uuids be looked up: they are fewer than what the account has.
         owned = "owner || '' = ?" if led_by.lookup == "uuid" else "owner = ?"
-        where = f"{owned} AND {condition_sql(led_by, self._g)}"
-        return _Path(source, "uuid", where, [owner, *wanted], checks, checked)
+        sql, given = condition_sql(led_by, owner, self._g)
+        return _Path(source, "uuid", f"{owned} AND {sql}", [owner, *given], checks, checked)
 
 
 def _narrowest(kind: Walked, conditions: Conditions) -> Condition | None:

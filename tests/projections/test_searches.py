@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from immutables import Map
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
@@ -57,7 +58,7 @@ def thing(kind: Walked, owner: str, number: int, name: str) -> Drive | Server | 
         return drive_of(uuid, number // 2, owner=owner, name=name)
     if kind == "servers":
         return Server(uuid, owner, machine(name), (), (), at)
-    return Tag(uuid, owner, name, {}, at)
+    return Tag(uuid, owner, name, {}, at, Map({uuid: "drives"}))
 
 
 # What they find
@@ -117,8 +118,13 @@ Statement = tuple[str, Sequence[Any]]
 
 @pytest.fixture
 def filled(store: Opened) -> Opened:
-    """Many accounts' things, mixed as time mixes them; PostgreSQL knows how many there are."""
-    for kind in KINDS:
+    fill(store, KINDS)
+    return store
+
+
+def fill(store: Opened, kinds: Iterable[Walked]) -> None:
+    """Make many accounts' things, mixed as time mixes them; PostgreSQL knows how many there are."""
+    for kind in kinds:
         put_all(
             store,
             (
@@ -130,7 +136,6 @@ def filled(store: Opened) -> Opened:
     if isinstance(store, InPostgres):
         with psycopg.connect(store.url, autocommit=True) as connection:
             wait_for("no transaction is older than the rows", lambda: has_vacuumed(connection))
-    return store
 
 
 def has_vacuumed(connection: psycopg.Connection) -> bool:
@@ -138,7 +143,7 @@ def has_vacuumed(connection: psycopg.Connection) -> bool:
 
     Only these tables: others are of all databases, and so of tests that run at the same time.
     """
-    tables = [f"{kind}_g1" for kind in KINDS]
+    tables = [f"{kind}_g1" for kind in (*KINDS, "tag_resources")]
     connection.execute(f"VACUUM (ANALYZE) {', '.join(tables)}".encode())
     (visible,) = connection.execute(
         "SELECT bool_and(relallvisible = relpages) FROM pg_class WHERE relname = ANY(%s)",
@@ -187,6 +192,52 @@ def test_they_read_the_index_of_names_alone(
             explained = statements[:]
             for sql, parameters in explained:
                 assert scans(snapshot.cursor, sql, parameters) == {f"{kind}_g1_name"}, sql
+
+
+def test_names_of_tags_are_looked_up_among_those_of_the_account(
+    store: Opened, statements: list[Statement]
+) -> None:
+    """Every account has a tag of this name; neither those nor what bears them is looked at."""
+    put_all(store, (thing("drives", "account3", number, "") for number in range(EACH)))
+    fill(store, ["tags"])
+    named = [Condition("tag_name", ("elm 7", "elm 9"))]
+    with store.snapshot() as snapshot:
+        statements.clear()
+        if not isinstance(store, InPostgres):
+            snapshot._connection.set_trace_callback(lambda sql: statements.append((sql, ())))
+        assert snapshot.count("drives", "account3", named) == 2
+        found = list(snapshot.listed("drives", "account3", named, limit=20))
+        if not isinstance(store, InPostgres):
+            snapshot._connection.set_trace_callback(None)
+        assert found == ["account3-7", "account3-9"]
+        asked = statements[:]
+        assert len(asked) == 2
+        for sql, parameters in asked:
+            assert reads_of_tags(snapshot.cursor, sql, parameters) == {
+                "tags_g1": ["owner", "name"],
+                "tag_resources_g1": ["tag"],
+            }, sql
+
+
+def reads_of_tags(cursor: Cursor, sql: str, parameters: Sequence[Any]) -> dict[str, list[str]]:
+    """Return by which columns of an index tags, and what bears them, are found."""
+    if isinstance(cursor, PgCursor):
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
+        nodes = [*nodes_of(cursor.fetchone()[0][0]["Plan"])]
+        found = {
+            str(node["Relation Name"]): str(node.get("Index Cond", ""))
+            for node in nodes
+            if "Relation Name" in node
+        }
+    else:
+        details = [detail for *_, detail in cursor.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        found = {detail.split()[1]: detail for detail in details if detail.startswith("SEARCH")}
+        assert not any(detail.startswith("SCAN") for detail in details), details
+    return {
+        table: re.findall(r"\b(owner|name|tag|resource|uuid)\b *=", condition)
+        for table, condition in found.items()
+        if table.startswith("tag")
+    }
 
 
 def scans(cursor: Cursor, sql: str, parameters: Sequence[Any]) -> set[str]:
