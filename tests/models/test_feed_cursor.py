@@ -36,11 +36,11 @@ class State(NamedTuple):
 class Feed(World):
     """A reader; meanwhile events are written and removed, and backups are taken and restored.
 
-    The arguments leave rules out. `names_epoch`: a cursor of another epoch is not read on. `goes_back`:
-    after a restore the reader goes on from what both epochs share. `whole_chain`: over several
-    restores, that is the least of their positions. `knows_epoch`: from an epoch that the ledger
-    does not know, from the beginning. `by_archives`: what was removed is known by the archives that
-    were recorded, not by the oldest event that is there.
+    The arguments leave rules out. `names_epoch`: a cursor of another epoch is not read on.
+    `goes_back`: after a restore the reader goes on from what both epochs share. `whole_chain`: over
+    several restores, that is the least of their positions. `knows_epoch`: from an epoch that the
+    ledger does not know, from the beginning. `by_archives`: what was removed is known by the
+    archives that were recorded, not by the oldest event that is there.
     """
 
     def __init__(
@@ -180,7 +180,10 @@ def test_the_same_with_more_of_all() -> None:
         (lambda: Feed(goes_back=False), "an event is missed"),
         (lambda: Feed(writes=3, restores=2, whole_chain=False), "an event is missed"),
         (lambda: Feed(writes=3, restores=2, knows_epoch=False), "an event is missed"),
-        (lambda: Feed(writes=3, restores=0, removals=1, by_archives=False), "an event is missed in silence"),
+        (
+            lambda: Feed(writes=3, restores=0, removals=1, by_archives=False),
+            "an event is missed in silence",
+        ),
     ],
     ids=["no epoch", "from the restore", "the last restore", "unknown epoch", "by the oldest"],
 )
