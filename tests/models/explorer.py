@@ -14,7 +14,8 @@ has none.
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from typing import NamedTuple
+from types import GeneratorType
+from typing import Any, NamedTuple
 
 
 class Step(NamedTuple):
@@ -31,7 +32,7 @@ def either(*names: str) -> Step:
 
 
 Steps = Generator[str | Step, str, None]
-Part = Generator[str | Step, str, object]
+Part = Generator[str | Step, str, Any]
 """A part of a process that several have in common: `yield from` it."""
 
 
@@ -143,8 +144,9 @@ def _advance(steps: Steps, name: str | None) -> Step | None:
     return Step((step,)) if isinstance(step, str) else step
 
 
-def _place(steps: Part, world: World) -> object:
+def _place(steps: Iterator[str | Step], world: World) -> object:
     """Return where a process stands and what it remembers, also in what it yields from."""
+    assert isinstance(steps, GeneratorType)
     frame = steps.gi_frame
     if frame is None:
         return None

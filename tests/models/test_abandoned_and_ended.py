@@ -177,12 +177,55 @@ class Below(Ledger):
             yield "abandoned above one that beats"
 
 
+class Late(Ledger):
+    """Attempt 1 was replaced by attempt 2, which was lost. Both tell of their end afterwards.
+
+    `compares` is whether an end of a replaced attempt is refused, also when the job is over.
+    """
+
+    def __init__(self, *, compares: bool = True) -> None:
+        super().__init__()
+        self.compares = compares
+        self.streams = {"job": ["lost"]}
+
+    def processes(self) -> Iterator[Steps]:
+        yield self.abandoner()
+        yield self.ender("A", 1, "failed")
+        yield self.ender("B", 2, "succeeded")
+
+    def abandoner(self) -> Steps:
+        yield from self.decide("A", "job", lambda: [] if self.is_over() else ["abandoned"])
+
+    def is_over(self) -> bool:
+        return any(among(self.stream("job"), ENDS))
+
+    def ender(self, node: str, attempt: int, outcome: str) -> Steps:
+        yield from self.decide(node, "job", lambda: self.end(attempt, outcome))
+
+    def end(self, attempt: int, outcome: str) -> list[str]:
+        events = self.stream("job")
+        if attempt == 1 and (self.compares or not self.is_over()):
+            return []
+        if not self.is_over():
+            return [outcome]
+        is_first = "abandoned" in events and not any(among(events, ["late"]))
+        return [f"late {outcome}"] if is_first else []
+
+    def left_undone(self) -> Iterator[str]:
+        if not {"succeeded", "late succeeded"} & {*self.stream("job")}:
+            yield "a success is shown as a failure"
+
+
 def test_nobody_is_abandoned_who_was_heard_of() -> None:
     assert not explore(Job).trace
 
 
 def test_an_end_stays_if_two_outcomes_are_told() -> None:
     assert not explore(lambda: Job(beats=0, outcomes=("succeeded", "failed"))).trace
+
+
+def test_a_success_is_never_shown_as_a_failure_alone() -> None:
+    assert not explore(Late).trace
 
 
 def test_two_nodes_abandon_it_once() -> None:
@@ -204,9 +247,10 @@ def test_all_of_it_at_once() -> None:
         (lambda: Job(checks_row=False, outcomes=()), "abandoned and heard of"),
         (lambda: Job(of_lost=False, lease=3), "abandoned and not lost"),
         (lambda: Job(checks_versions=False, beats=0), "ended twice"),
+        (lambda: Late(compares=False), "a success is shown as a failure"),
         (lambda: Below(guards=False), "abandoned above one that beats"),
     ],
-    ids=["by what was read", "from the last report", "no versions", "no guard"],
+    ids=["by what was read", "from the last report", "no versions", "any attempt", "no guard"],
 )
 def test_without_a_rule_it_is_broken(left_out: Callable[[], World], broken: str) -> None:
     assert explore(left_out).broken == broken

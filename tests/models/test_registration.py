@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.models.explorer import Steps, World, explore
+from tests.models.explorer import Part, Steps, World, explore, when
 from tests.models.ledger import Ledger, among
 
 
@@ -48,7 +48,7 @@ class Registrations(Ledger):
             self.answers.append(f"{instance} {'has the token' if told else 'is refused'}")
             return
 
-    def register(self, instance: str, node: str, drawn: str) -> Iterator[object]:
+    def register(self, instance: str, node: str, drawn: str) -> Part:
         while True:
             yield f"{node} looks the external id up"
             if self.claimed:
@@ -181,6 +181,58 @@ class Restored(World):
             yield "two instances share an attempt"
 
 
+class Below(Ledger):
+    """A child registers below a job that ends meanwhile, and whose tree is discarded then.
+
+    `attaches` is whether the registration appends to the parent's stream.
+    """
+
+    def __init__(self, *, attaches: bool = True) -> None:
+        super().__init__()
+        self.attaches = attaches
+        self.discarded: set[str] = set()
+
+    def processes(self) -> Iterator[Steps]:
+        yield self.end()
+        yield self.registration()
+        yield self.sweep()
+
+    def end(self) -> Steps:
+        yield from self.decide("A", "parent", lambda: ["ended"])
+
+    def registration(self) -> Steps:
+        if self.attaches:
+            is_done = yield from self.decide("B", "parent", self.attach)
+        else:
+            yield "B reads parent"
+            is_done = not self.is_over("parent")
+            yield "B commits the child"
+        if is_done:
+            self.stream("child").append("begun")
+            yield "the child ends"
+            self.stream("child").append("ended")
+
+    def attach(self) -> list[str]:
+        return [] if self.is_over("parent") else ["attached"]
+
+    def is_over(self, job: str) -> bool:
+        return "ended" in self.stream(job)
+
+    def sweep(self) -> Steps:
+        """Discard the tree. That all of it has ended stays so, and needs no check."""
+        yield when(self.is_due, "B finds that all jobs of the tree have ended")
+        tree = {*self.streams}
+        yield "B discards them"
+        self.discarded = tree
+
+    def is_due(self) -> bool:
+        return all(self.is_over(job) for job in ("parent", *self.streams))
+
+    def broken(self) -> Iterator[str]:
+        if self.discarded and {*self.streams} - self.discarded:
+            yield "a child is left of a discarded tree"
+
+
 @pytest.mark.parametrize("instances", ["pp", "pq", pytest.param("pqpq", marks=pytest.mark.long)])
 def test_the_same_registration_twice_at_once_is_one_job(instances: str) -> None:
     assert not explore(lambda: Registrations(instances)).trace
@@ -194,6 +246,10 @@ def test_after_a_restore_two_instances_share_no_attempt() -> None:
     assert not explore(Restored).trace
 
 
+def test_nothing_is_registered_below_a_job_that_is_over() -> None:
+    assert not explore(Below).trace
+
+
 @pytest.mark.parametrize(
     ("left_out", "broken"),
     [
@@ -203,6 +259,7 @@ def test_after_a_restore_two_instances_share_no_attempt() -> None:
         (lambda: TakingUp(names_attempt=False), "a replaced attempt renews another's lease"),
         (lambda: TakingUp(checks_versions=False), "two take up the same attempt"),
         (lambda: Restored(names_instance=False), "two instances share an attempt"),
+        (lambda: Below(attaches=False), "a child is left of a discarded tree"),
     ],
     ids=[
         "no claim",
@@ -211,6 +268,7 @@ def test_after_a_restore_two_instances_share_no_attempt() -> None:
         "any attempt's row",
         "no versions",
         "no instance",
+        "not attached",
     ],
 )
 def test_without_a_rule_it_is_broken(left_out: Callable[[], World], broken: str) -> None:
