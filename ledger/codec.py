@@ -135,7 +135,7 @@ DECODERS: dict[str, Decode] = {
     **{topic: _decoder(event) for event, topic in _CURRENT.items()},
     "job-created/1": _job_created_1,
     "progress-updated/1": _progress_updated_1,
-    # What these had is the same in the next version, in which more may be told.
+    # Their fields are the same in the next version, which may have more.
     "job-attempt-started/1": _decoder(jobs.JobAttemptStarted),
     "job-attempt-lost/1": _decoder(jobs.JobAttemptLost),
     "job-succeeded/1": _decoder(jobs.JobSucceeded),

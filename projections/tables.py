@@ -110,7 +110,7 @@ class JobRow(Struct, frozen=True, gc=False):
     """A job; its figures are its own, not its children's.
 
     `ended` is when it ended, whatever has changed since. From `began` on they are those of the
-    current attempt: see `ledger.domain.aggregates.job`. `source` is the producer's; None of a job
+    current attempt: see `ledger.domain.aggregates.job`. `source` is the producer's; None for a job
     of ours.
     """
 

@@ -14,7 +14,7 @@ from msgspec.json import schema_components
 from api.http.errors import Error
 from api.http.requests import BULK_LIMIT
 from api.http.responses import JsonObject, ListMeta, WalkMeta
-from api.resources.account_bodies import Login, NewToken, Profile, ProfileEdit, TokenLogin
+from api.resources.account_bodies import LoggedIn, Login, NewToken, Profile, ProfileEdit, TokenLogin
 from api.resources.drives.bodies import (
     ChunkLink,
     ChunkRequest,
@@ -55,9 +55,11 @@ from api.resources.tag_bodies import NewTag, Tag, TagEdit
 from api.resources.unsupported import (
     Balance,
     Capabilities,
+    CapabilitiesSchema,
     CloudStatus,
     CurrentUsage,
     EmptyList,
+    Endpoints,
     Location,
     Price,
     Pricing,
@@ -74,10 +76,11 @@ BODIES = (
     *(Server, NewServer, ServerEdit, ServerClone, ServerActionResult, RuntimeNic, StoppedRuntime),
     *(Tag, NewTag, TagEdit),
     *(Keypair, NewKeypair, KeypairEdit, Pubkey, Ip),
-    *(Profile, ProfileEdit, Login, TokenLogin, NewToken, Balance, CurrentUsage, Price, Pricing),
+    *(Login, LoggedIn, TokenLogin, NewToken),
+    *(Profile, ProfileEdit, Balance, CurrentUsage, Price, Pricing),
     *(Job, JobActionResult, JobStatistics, JobEvent, LogEntry, InclusionProof, ConsistencyProof),
     *(LedgerStatus, OwnAccount, Account, RetentionStanding, RetentionPlan),
-    *(Capabilities, CloudStatus, Location),
+    *(Capabilities, CapabilitiesSchema, CloudStatus, Location, Endpoints),
 )
 LISTED = (
     "Drive",

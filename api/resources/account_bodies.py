@@ -29,6 +29,12 @@ class TokenLogin(Login):
     name: Annotated[Text, about("Tells the token from others.")] = ""
 
 
+class LoggedIn(Representation, frozen=True):
+    """The account of the login that a request carries."""
+
+    uuid: Uuid
+
+
 class NewToken(Representation, frozen=True):
     id: Annotated[str, about("The id for `job-ledger token remove`.")]
     name: str

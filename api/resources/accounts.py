@@ -20,7 +20,7 @@ from api.http.errors import BadRequest, Forbidden
 from api.http.request_auth import account_of, client_of, session_id
 from api.http.requests import owner_of, read_object
 from api.http.responses import json_answer
-from api.resources.account_bodies import Login, NewToken, TokenLogin
+from api.resources.account_bodies import LoggedIn, Login, NewToken, TokenLogin
 from api.resources.collections import do_action
 from api.resources.staff_bodies import OwnAccount
 from api.service.service import Service
@@ -103,7 +103,7 @@ class AccountsActions:
 
     async def _check_login_with_return_uuid(self, request: web.Request) -> web.Response:
         account = await account_of(request, self._accounts, changes=False)
-        return json_answer({"uuid": account.uuid})
+        return json_answer(LoggedIn(account.uuid))
 
     async def _authenticate_asynchronous(self, request: web.Request) -> web.Response:
         account = await account_of(request, self._accounts)

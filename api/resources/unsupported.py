@@ -4,11 +4,11 @@ from collections.abc import Container, Mapping
 from typing import Annotated, Literal
 
 from aiohttp import hdrs, web
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from api.http.fields import Count, NoObjects, Representation, about
 from api.http.requests import Page, page
-from api.http.responses import JsonObject, ListMeta, json_answer, page_answer, page_meta
+from api.http.responses import ListMeta, json_answer, page_answer, page_meta
 from api.resources.account_bodies import CURRENCY, Decimal
 from api.resources.drives.bodies import SIZE_MOST, default_storage_type, least_size
 from api.resources.servers.bodies import (
@@ -79,6 +79,18 @@ class Pricing(Representation, frozen=True):
     meta: ListMeta
     next: Levels
     objects: tuple[Price, ...]
+
+
+class Endpoints(Representation, frozen=True):
+    """The URLs of a kind of resource."""
+
+    list_endpoint: str
+    schema: str | UnsetType = UNSET
+
+
+class CapabilitiesSchema(Representation, frozen=True):
+    allowed_methods: tuple[str, ...] = ("get",)
+    help_text: str = "What can be had, and how much of it."
 
 
 class EmptyList(Representation, frozen=True):
@@ -223,9 +235,7 @@ class SideResources:
         return json_answer(self._capabilities)
 
     async def capabilities_schema(self, request: web.Request) -> web.Response:
-        return json_answer(
-            {"allowed_methods": ["get"], "help_text": "What can be had, and how much of it."}
-        )
+        return json_answer(CapabilitiesSchema())
 
     async def balance(self, request: web.Request) -> web.Response:
         return json_answer(Balance())
@@ -265,9 +275,9 @@ def _kind(url: str) -> str | None:
     return name if is_list and name != "websocket" else None
 
 
-def _endpoints(url: str, urls: Container[str]) -> JsonObject:
+def _endpoints(url: str, urls: Container[str]) -> Endpoints:
     schema = f"{url}schema/"
-    return {"list_endpoint": url, **({"schema": schema} if schema in urls else {})}
+    return Endpoints(url, schema if schema in urls else UNSET)
 
 
 async def empty_list(request: web.Request) -> web.StreamResponse:

@@ -297,7 +297,7 @@ class EditProfile(Struct, frozen=True, gc=False):
 class CreateJob(Struct, frozen=True, gc=False):
     """Create a job of any operation, below a running parent if one is named.
 
-    `chosen`: a client chose the uuid `job`, which may be taken, or have been once.
+    `chosen`: a client chose the uuid `job`, which another job may have, or may have had.
     """
 
     owner: str

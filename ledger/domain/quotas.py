@@ -40,7 +40,7 @@ EVERYBODY = ""
 
 
 class Quotas(Struct, frozen=True, kw_only=True, gc=False):
-    """How many things of each kind an account may own, and how many a tag; 0 is no limit."""
+    """How many things of each kind an account may own, or have a tag; 0 is no limit."""
 
     drives: int = 0
     servers: int = 0

@@ -62,7 +62,7 @@ class Projection(Protocol):
     def rows(self, state: Aggregate | None) -> Rows:
         """Return the rows that show this aggregate; a pure function of its state alone.
 
-        They do not show its relations as far as `relation_rows` does.
+        Relations that have rows by `relation_rows` are not among them.
         """
 
     def relation_rows(self, relations: Iterable[Relation]) -> Rows:

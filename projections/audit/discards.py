@@ -42,7 +42,7 @@ class _Ended(NamedTuple):
 
 
 def _end_of(family: Iterable[Job]) -> datetime:
-    """Return when the last of these jobs ended, all of which have."""
+    """Return when the last of these jobs ended; all of them have."""
     return max(job.ended for job in family if job.ended is not None)
 
 

@@ -40,7 +40,8 @@ def ended_trees(
     """Return trees in which all jobs had ended before the cutoff, and where to go on.
 
     The ledger must also have had those ends when it `reached` this position, at the cutoff: a clock
-    that was slow makes no tree old. What has followed an end makes no tree young.
+    that was slow makes no tree old. What followed an
+    end makes no tree younger.
     """
     g = live_generation(cursor)
     cursor.execute(
@@ -78,7 +79,7 @@ def _newest_of(stream: str) -> str:
 
 
 def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
-    """Return when the tree that is due first ended, leaving out trees with a parked job.
+    """Return the end of the tree that is due next, leaving out trees with a parked job.
 
     A tree whose last stamp is a fault ended at that event's moment, if that is later. The faults of
     earlier versions are the only ones, and with them roots ended last.

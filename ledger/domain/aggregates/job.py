@@ -77,8 +77,8 @@ class Job(Struct, frozen=True, gc=False):
     `weight` is how many bytes it has to copy, if that was stated when it was created; `bytes_total`
     may also come from its first report. `bytes_verified` is None if copies are not verified.
     `lost`: the worker of its last attempt is presumed dead. `fingerprint` is that of the source at
-    the first attempt: what has been copied is from that image. `produced` is what is known besides
-    of a producer's job.
+    the first attempt: what has been copied is from that image. `produced` is what only a producer's
+    job has.
     """
 
     uuid: str

@@ -1,4 +1,4 @@
-"""What is known of a producer's job besides what is known of every job."""
+"""The state of a producer's job beyond that of every job."""
 
 from datetime import datetime
 

@@ -96,7 +96,8 @@ def _require_due(tree: DiscardedTree, command: DiscardJobs, state: State) -> Non
 def _are_of_one_tree(jobs: Sequence[Job], tree: DiscardedTree) -> bool:
     """Whether each is below another, except the first of the tree, which is the root.
 
-    If they have as many children as there are jobs without the root, no other is below them.
+    If together they have as many children as there are jobs besides the root, no others are below
+    them.
     """
     root, named = tree.jobs[0], set(tree.jobs)
     return len(named) == len(tree.jobs) and all(

@@ -56,8 +56,8 @@ DEPTH_LIMIT = 100
 def create_job(command: CreateJob, state: State, environment: Environment) -> Iterator[Change]:
     """Create a job, below a parent that still runs if one is named.
 
-    Raise `JobDiscarded` or `AlreadyExists` for a chosen uuid that was used before. The others are
-    random, and not looked up.
+    Raise `JobDiscarded` or `AlreadyExists` for a chosen uuid that was used before. Other uuids are
+    random, and are not looked up.
     """
     if command.chosen:
         _require_unused(command.job, state)

@@ -66,7 +66,7 @@ _OUTCOMES: dict[type[End], Outcome] = {
 
 
 def register_job(command: RegisterJob, state: State, environment: Environment) -> Iterator[Change]:
-    """Register the job, unless it is registered; begin its first attempt, and end it at once.
+    """Register the job, unless it is registered; begin and end it as far as the command says.
 
     Raise `Reserved`, `UuidTaken`, `AlreadyRegistered`, and what the parent refuses.
     """
@@ -119,7 +119,7 @@ def _instance(holder: Holder | None) -> str | None:
 
 
 def _parent(state: State, uuid: str, owner: str) -> Job:
-    """Return the job that gets a sub-job."""
+    """Return the job that is to have a sub-job; raise why it cannot."""
     above = state.job(uuid)
     if above is None or above.owner != owner or above.produced is None:
         raise errors.ParentUnknown(uuid)
@@ -180,7 +180,7 @@ def _return(state: State, uuid: str, attempt: int) -> Iterator[Change]:
 def lose_producer(
     command: LoseProducer, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Record it once, and only the first losses; a report takes it back."""
+    """Record a loss once, and only the first ones of a job; a report takes it back."""
     job = _working(state, command.job, command.attempt)
     _, produced = _known(state, command.job)
     if not job.lost and produced.losses < LOSSES_TOLD:
@@ -337,7 +337,7 @@ def _end_of_group(group: Job, produced: Produced, state: State) -> End:
 
 
 def _seen_of(group: Job, produced: Produced) -> str | None:
-    """Return that sub-jobs of the group have never come, in words; None if all have."""
+    """Return in words that sub-jobs of the group never came; None if all came."""
     expected, seen = produced.registered.expect_children, len(group.children)
     if expected is None or seen >= expected:
         return None

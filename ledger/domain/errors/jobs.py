@@ -8,7 +8,7 @@ class JobNotFound(NothingWithUuid):
 
 
 class JobDiscarded(NotFound):
-    """There was a job with the uuid. It was discarded, and nothing comes after that."""
+    """A job with this uuid was discarded, and no other job gets the uuid."""
 
     def __init__(self, uuid: str) -> None:
         super().__init__(f"job {uuid} was discarded; no other can have its uuid")

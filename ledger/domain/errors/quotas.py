@@ -40,7 +40,7 @@ _OWNERS: Mapping[str, str] = {
     "things-per-tag": "the tag",
     "tags-per-thing": "the drive or server",
 }
-"""Of what a quota is, if not of an account."""
+"""What has the quota, where that is not the account."""
 
 
 class TooManyUploads(OverQuota):

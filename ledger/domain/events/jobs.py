@@ -109,8 +109,8 @@ class ChildEnded(Closed, frozen=True):
 class JobSucceeded(Closed, frozen=True, omit_defaults=True):
     """The job has done all that it had to.
 
-    Only a producer's says when, and with what result; with `cancels_children`, what still runs
-    below it is asked to stop.
+    Only that of a producer's job says when, and with what result; with `cancels_children`, what
+    still runs below it is asked to stop.
     """
 
     happened_at: datetime | None = None
@@ -133,7 +133,7 @@ class JobFailed(Closed, frozen=True, omit_defaults=True):
 
 
 class JobCancelled(Closed, frozen=True, omit_defaults=True):
-    """The job's owner no longer wanted it; only a producer's says why it ended so, and when."""
+    """The job's owner no longer wanted it; only that of a producer's job says why, and when."""
 
     reason: CancelReason | None = None
     happened_at: datetime | None = None

@@ -2,8 +2,8 @@
 
 A *producer* is any program that records an operation of its own as a job. What a program or a
 person wrote in free words lies beside the ledger, where it can be removed; an event has a `Text`,
-which proves the words while they are there. `happened_at` is when something happened, by our clock,
-which a report that comes late was recorded after.
+which proves the words while they are there. `happened_at` is when something happened, by our clock;
+a report that comes late is recorded later.
 """
 
 from datetime import datetime
@@ -60,7 +60,7 @@ class Exit(Closed, frozen=True, omit_defaults=True):
 
 
 class Limits(Closed, frozen=True):
-    """How long a job may be silent, run and wait, in seconds, as they hold for it.
+    """How long a job may be silent, run and wait, in seconds.
 
     `lease_s` is for how long a report holds; None if no reports are expected. An attempt that is
     lost for `abandon_after_s` ends the job, and so does nobody taking it up for `queue_s`. A job is
@@ -74,7 +74,7 @@ class Limits(Closed, frozen=True):
 
 
 class Phase(Closed, frozen=True, omit_defaults=True):
-    """What a job does at present; it may be phase `n` of so many."""
+    """What a job is doing now, perhaps as phase `n` of so many."""
 
     name: str
     n: int | None = None
@@ -107,7 +107,7 @@ class JobRegistered(Closed, frozen=True, omit_defaults=True):
     """A producer's job was registered; it follows the job's creation at once.
 
     `chosen`: a client chose the job's uuid, which may come again after the job is discarded.
-    `was_below` is the parent that it should have had, but which had gone or ended when it came.
+    `was_below` is the parent that was meant, if that was gone or had ended by then.
     """
 
     source: str
@@ -132,7 +132,7 @@ class JobRegistered(Closed, frozen=True, omit_defaults=True):
 
 
 class ProgressReported(Closed, frozen=True, omit_defaults=True):
-    """How far a producer says that it is, and what that is in per cent of the attempt.
+    """How far a producer says that its job is, and what that is in per cent of the attempt.
 
     `seq` is the producer's number of the report, by which reports are ordered.
     """

@@ -116,7 +116,7 @@ class ForceEnd(Struct, frozen=True, gc=False):
 
 
 class SealJob(Struct, frozen=True, gc=False):
-    """Let a group get no more sub-jobs; it ends once all have. A second time changes nothing."""
+    """Let a group get no more sub-jobs; it ends when they have. A second time changes nothing."""
 
     owner: str
     job: str

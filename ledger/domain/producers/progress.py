@@ -22,7 +22,7 @@ TOTAL_CHANGES = Fraction(1, 10)
 
 
 def clamped(figure: float) -> int:
-    """Return a figure without its fraction, within 0 and `MOST`; one that is not a number is 0."""
+    """Return a figure without its fraction, from 0 to `MOST`; one that is not a number is 0."""
     if figure != figure or figure < 0:  # noqa: PLR0124 - only NaN differs from itself
         return 0
     return int(min(figure, MOST))

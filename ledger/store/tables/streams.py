@@ -86,9 +86,9 @@ def last_version(cursor: Cursor, stream: str) -> int:
 
 
 def end_position(stream: str) -> str:
-    """Return the SQL of the position of the event that ended a job; NULL if there is none.
+    """Return SQL for the position of the event that ended a job; NULL if there is none.
 
-    `stream` is the SQL of the name of its stream. Few events follow an end, so few are looked at.
+    `stream` is SQL for the name of its stream. Few events follow an end, so few are looked at.
     """
     return (
         "(SELECT position FROM stored_events"  # noqa: S608 - constants
