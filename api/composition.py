@@ -135,12 +135,12 @@ async def open_ledger(
 async def _run_ledger(
     database: Database,
     pools: Mapping[str, Pool],
-    hosts: tuple[str, ...] = DEFAULT_HOSTS,
+    hosts: tuple[str, ...],
     data: Path | None = None,
     *,
     reserve: int = 0,
     quotas: Quotas = NO_QUOTAS,
-    addresses: IPv4Network = DEFAULT_RANGE,
+    addresses: IPv4Network,
 ) -> AsyncIterator[RunningLedger]:
     """Open the ledger in a database, and rebuild read models of an earlier version.
 

@@ -1,7 +1,6 @@
 """From an aggregate's state to the rows that show it."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import assert_never
 
 import msgspec
@@ -15,7 +14,7 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.store.parameters import timestamp
+from ledger.store.parameters import timestamp, timestamp_or_none
 from ledger.store.seam import Rows
 from projections.tables import (
     AttachmentRow,
@@ -86,7 +85,7 @@ def job_row(job: Job) -> JobRow:
         state=job.state,
         created=timestamp(job.created),
         last_modified=timestamp(job.last_modified),
-        ended=_time(job.ended),
+        ended=timestamp_or_none(job.ended),
         progress=job.progress,
         weight=job.weight,
         bytes_done=job.bytes_done,
@@ -94,16 +93,12 @@ def job_row(job: Job) -> JobRow:
         bytes_verified=job.bytes_verified,
         error=job.error,
         worker_lost=int(job.lost),
-        began=_time(attempt.began if attempt else None),
+        began=timestamp_or_none(attempt.began if attempt else None),
         bytes_before=attempt.bytes_before if attempt else 0,
-        copied=_time(attempt.copied if attempt else None),
-        reported=_time(attempt.reported if attempt else None),
+        copied=timestamp_or_none(attempt.copied if attempt else None),
+        reported=timestamp_or_none(attempt.reported if attempt else None),
         source=None if job.produced is None else job.produced.registered.source,
     )
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else timestamp(moment)
 
 
 def _job_rows(job: Job) -> Rows:
@@ -154,7 +149,7 @@ def _drive_rows(drive: Drive) -> Rows:
 
 def _server_rows(server: Server) -> Rows:
     created = timestamp(server.created)
-    active_since = _time(server.active_since)
+    active_since = timestamp_or_none(server.active_since)
     return keyed(
         ServerRow(
             uuid=server.uuid,

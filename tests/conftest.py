@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.workermanage import WorkerController
 
+import api.background.image_work
 import api.background.retention
 import api.composition
 from tests.harness import evidence, hashing, leaks, load, long_run, order, parsing
@@ -27,6 +28,7 @@ pytest.register_assert_rewrite(
 
 hashing.make_hashes_cheap()
 # Seconds after its start, a service of a slow machine is in the middle of a test.
+api.background.image_work.RESUME_S = NEVER_S
 api.background.retention.START_S = NEVER_S
 api.composition.REPEAT_S = NEVER_S
 api.composition.RESERVE_MOST = 0  # hundreds of ledgers with reserves would fill the disk

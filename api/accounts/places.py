@@ -11,6 +11,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from api.accounts.signing import bytes_of
 from api.accounts.throttle import Place
 from api.text.addresses import network_of
 from ledger.store.seam import Cursor
@@ -73,7 +74,7 @@ def _device_mac(stored: StoredAccount, device: str | None) -> bytes | None:
     """Return by what the account knows a device; None if the cookie is not of this account."""
     nonce, _, given = (device or "").rpartition(".")
     mac = _mac(stored, "device", nonce)
-    return mac if hmac.compare_digest(mac.hex().encode(), _encode(given)) else None
+    return mac if hmac.compare_digest(mac.hex().encode(), bytes_of(given)) else None
 
 
 def _address_mac(stored: StoredAccount | None, network: str) -> bytes:
@@ -82,9 +83,4 @@ def _address_mac(stored: StoredAccount | None, network: str) -> bytes:
 
 def _mac(stored: StoredAccount, kind: str, text: str) -> bytes:
     message = "\n".join((kind, stored.uuid, str(stored.password_version), text))
-    return hmac.digest(stored.password_hash.encode(), _encode(message), "sha256")
-
-
-def _encode(text: str) -> bytes:
-    # Cookies may hold lone surrogates: aiohttp's form of bytes that are not UTF-8.
-    return text.encode("utf-8", "surrogatepass")
+    return hmac.digest(stored.password_hash.encode(), bytes_of(message), "sha256")

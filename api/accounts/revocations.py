@@ -1,6 +1,5 @@
 """Revocations of logins that other nodes record: what this node has cached ends with them."""
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,7 +29,7 @@ class Revocations:
         *,
         shared: bool,
         on_revocation: Callable[[Revocation], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self.shared = shared
         self._tables = tables

@@ -40,7 +40,7 @@ class Signing:
         if not (made.isascii() and made.isdecimal() and len(made) <= len(str(self._time()))):
             return None
         mac = self._mac(text, int(made))
-        if mac is None or not hmac.compare_digest(_encode(mac), _encode(given)):
+        if mac is None or not hmac.compare_digest(bytes_of(mac), bytes_of(given)):
             return None
         return parts if 0 <= self._time() - int(made) <= self._valid_s else None
 
@@ -49,9 +49,12 @@ class Signing:
 
     def _mac(self, text: str, time: int) -> str | None:
         key = self._keys(time // HOUR_S)
-        return None if key is None else hmac.new(key, _encode(text), hashlib.sha256).hexdigest()
+        return None if key is None else hmac.new(key, bytes_of(text), hashlib.sha256).hexdigest()
 
 
-def _encode(text: str) -> bytes:
-    # URLs and headers may hold lone surrogates: aiohttp's form of bytes that are not UTF-8.
+def bytes_of(text: str) -> bytes:
+    """Return the bytes of a text from a request.
+
+    It may hold lone surrogates: aiohttp's form of bytes that are not UTF-8.
+    """
     return text.encode("utf-8", "surrogatepass")

@@ -89,9 +89,9 @@ class Refused(ClientError):
         self,
         status: int,
         reason: str,
-        retry_after_s: float = 0.0,
-        outcome: str = "",
-        advice: str = "",
+        retry_after_s: float,
+        outcome: str,
+        advice: str,
     ) -> None:
         super().__init__(f"{reason}{advice}")
         self.status = status

@@ -5,7 +5,9 @@ import resource
 import stat
 from collections.abc import Iterable
 
+from api.data.directory import OTHERS
 from api.data.location import LEDGER_FILE
+from api.doctor.findings import FREE_BYTES_LOW
 from api.doctor.subject import Subject
 from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
@@ -15,12 +17,8 @@ from ledger.store.sqlite.disk import RESERVE_FILE
 from projections.maintenance.backup.restoration import is_unfinished
 from projections.maintenance.retention.compaction import ARCHIVES
 
-FREE_BYTES_LOW = 1024**3
-"""With less than this free, the ledger's disk will soon be full."""
 FILES_MIN = 1024
 """Each connection, and each image that is being copied, takes an open file."""
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read_by_others(subject: Subject) -> Iterable[str]:
@@ -28,7 +26,7 @@ def read_by_others(subject: Subject) -> Iterable[str]:
 
     It holds password hashes and the signing key, and by default images.
     """
-    if subject.data.exists() and subject.data.stat().st_mode & _OTHERS:
+    if subject.data.exists() and subject.data.stat().st_mode & OTHERS:
         mode = stat.S_IMODE(subject.data.stat().st_mode)
         yield f"others may read {subject.data}: its mode is {mode:04o}; chmod 700 keeps them out"
 

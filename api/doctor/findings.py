@@ -5,6 +5,9 @@ from msgspec import Struct
 from api.service.limits import Limits
 from projections.maintenance.retention.status import RetentionStatus
 
+FREE_BYTES_LOW = 1024**3
+"""With less than this free, a pool or the ledger's disk will soon be full."""
+
 
 class PoolFound(Struct, frozen=True):
     """A pool and the room in it; None if the pool cannot be read."""

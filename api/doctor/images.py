@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from api.data.location import Database, PostgresDatabase
+from api.doctor.findings import FREE_BYTES_LOW
 from api.doctor.subject import Subject
 from ledger.domain.errors.store import StoreFailed
 from ledger.images.files import is_read_only
@@ -14,9 +15,6 @@ from ledger.store.postgres.pool_registry import recent_pools
 from ledger.workers.worker_registry import WORKERS_REMEMBERED_FOR
 from projections.maintenance.backup.images import MissingImage, missing_images
 from projections.views.drives import expected_images
-
-FREE_BYTES_LOW = 1024**3
-"""With less than this free, a pool will soon be full."""
 
 NAMED_MAX = 10
 """Drives without an image that are named."""

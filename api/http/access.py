@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 Access = Literal["account", "raw", "viewable", "staff", "public"]
 """Who may use a URL, and how.
@@ -13,6 +13,11 @@ Access = Literal["account", "raw", "viewable", "staff", "public"]
   is not viewable: servers have passwords;
 - `staff`: only auditors and operators;
 - `public`: anyone. Credentials are not looked at: a handler that needs an account finds it itself.
+"""
+
+READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+SAFE = READING | {hdrs.METH_OPTIONS, hdrs.METH_TRACE}
+"""Methods that change nothing (RFC 9110): another site gains nothing by making a browser send them.
 """
 
 URL_ACCESS = web.AppKey("url-access", dict[web.AbstractResource, Access])

@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
-from api.http.access import access_of, is_public
+from api.http.access import READING, access_of, is_public
 from api.http.edge.proxies import TRUSTED_PROXIES
 from api.http.errors import Forbidden, answer_to, unknown_error
 from api.http.etags import make_conditional
@@ -44,7 +44,6 @@ SHORT_BYTES = 4 * 1024
 """An answer without a login that is not longer never waits for room, such as one about health or an
 error: a connection has one at a time, so the number of connections bounds them."""
 _UNREAD = ("answer-bytes", "answer-bytes-without-login")
-_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def make_middleware(service: Service) -> Middleware:
                 owner = await owner_asked_for(request, account, service.accounts)
             request[ASKING] = ANONYMOUS if account is None else account.uuid
             request[CALLER] = Caller(owner, request_id)
-            if account is not None and request.method in _READING:
+            if account is not None and request.method in READING:
                 await to_accounts.room(account.uuid)
             answer = await _authorise_and_handle(request, account, handler, once)
             tell_not_applied(request, answer)
@@ -178,7 +177,7 @@ async def _authorise_and_handle(
     if has_key(request):
         return await once.answer(request, handler)
     answer = await handler(request)
-    return make_conditional(request, answer) if request.method in _READING else answer
+    return make_conditional(request, answer) if request.method in READING else answer
 
 
 async def _send_and_close(request: web.Request, answer: web.StreamResponse) -> None:
@@ -197,7 +196,7 @@ def _check_allowed(request: web.Request, account: Account | None) -> None:
     routing_error = request.match_info.http_exception
     if routing_error is not None:
         raise routing_error
-    if account and account.role == "auditor" and request.method not in _READING:
+    if account and account.role == "auditor" and request.method not in READING:
         raise Forbidden("an auditor changes nothing")
     if account and access_of(request) == "staff":
         require_staff(account, "sees the whole ledger")

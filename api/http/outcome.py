@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from aiohttp import hdrs, web
 
+from api.http.access import SAFE
 from api.http.fields import Reference
 from api.http.responses import json_answer
 from api.http.wire.bodies import KEYED_REQUEST
@@ -27,8 +28,6 @@ SHOW_S = 10.0
 PAUSE_S = 0.1
 NAMED_MAX = 3
 """How many URLs an error names at most."""
-
-_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_TRACE})
 
 
 class Changed(NamedTuple):
@@ -107,13 +106,13 @@ def outcome_after(request: web.Request, error: Exception) -> Outcome:
 
 def note_outcome(request: web.BaseRequest, answer: web.StreamResponse, outcome: Outcome) -> None:
     """Add the outcome to the answer of a request that has failed, if it could change anything."""
-    if request.method not in _SAFE:
+    if request.method not in SAFE:
         answer.headers[OUTCOME] = outcome
 
 
 def advice(request: web.Request, error: Exception) -> str:
     """Return what an error of the service says of a change, and what to do; "" for a mere read."""
-    if request.method in _SAFE:
+    if request.method in SAFE:
         return ""
     if outcome_after(request, error) == "not-recorded":
         return "nothing was changed; try again later"

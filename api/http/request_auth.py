@@ -5,14 +5,12 @@ from aiohttp import hdrs, web
 from api.accounts.places import Client
 from api.accounts.service import Account, Accounts, LoginRefused
 from api.accounts.sessions import Session
+from api.http.access import SAFE
 from api.http.edge.cookies import COOKIES
 from api.http.edge.same_origin import check_origin
 from api.http.errors import Forbidden
 
 CSRF_HEADER = "X-CSRFToken"
-
-_SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-"""Methods that change nothing: another site gains nothing by making a browser send them."""
 
 
 async def account_of(request: web.Request, accounts: Accounts, *, changes: bool = True) -> Account:
@@ -26,13 +24,13 @@ async def account_of(request: web.Request, accounts: Accounts, *, changes: bool 
     session's CSRF token is missing.
     """
     authorization = request.headers.get(hdrs.AUTHORIZATION)
-    if request.method not in _SAFE:
+    if request.method not in SAFE:
         check_origin(request)
     if authorization is not None:
         return await accounts.authenticate(authorization, client_of(request))
     cookie = session_id(request)
     session = await accounts.sessions.find(cookie)
-    if changes and request.method not in _SAFE:
+    if changes and request.method not in SAFE:
         _check_csrf(request, session)
     return session.account
 

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from msgspec import Struct
 
 from api.http.errors import BadRequest, RequestRefused
-from api.http.fields import SURROGATES, UUID, B, Uuid, UuidList, decode_fields
+from api.http.fields import DIGITS_LIMIT, SURROGATES, UUID, B, Uuid, UuidList, decode_fields
 from api.http.not_applied import note_not_applied
 from api.http.wire.bodies import media_type, read_body
 from api.text.iso8601 import EXAMPLE, moment
@@ -53,7 +53,6 @@ CONDITIONS_LIMIT = 100
 """Filters of one request. SQLite nests what is joined by AND or OR, up to a thousand deep."""
 PARTS_LIMIT = 5
 """Parts of names in one request: all names are read for each of them."""
-DIGITS_LIMIT = 18
 """Digits of a number in the query: what fits into 64 bits."""
 
 # One token each: whatever does not match is never looked at twice, however long it is.
@@ -109,9 +108,7 @@ async def read_fields(request: web.Request) -> dict[str, object]:
     return value
 
 
-async def read_objects(
-    request: web.Request, kind: type[B], shown: type[Struct] | None = None
-) -> list[B]:
+async def read_objects(request: web.Request, kind: type[B], shown: type[Struct]) -> list[B]:
     """Read a body that is one bare object, a list of objects or `{"objects": [..]}`."""
     values = await _read_list(request)
     return [_decode(request, _object(value), kind, shown) for value in values]

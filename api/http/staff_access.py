@@ -2,13 +2,11 @@
 
 from typing import Protocol
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from api.accounts.account import Account, AccountNotFound
-from api.http.access import access_of
+from api.http.access import READING, access_of
 from api.http.errors import BadRequest, Forbidden
-
-_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
 class KnownAccounts(Protocol):
@@ -25,7 +23,7 @@ async def owner_asked_for(request: web.Request, account: Account, accounts: Know
     the account is not staff, and `BadRequest` if there is no such owner.
     """
     given = request.query.getall("owner", ()) if request.query_string else ()
-    if not given or request.method not in _READING or access_of(request) != "viewable":
+    if not given or request.method not in READING or access_of(request) != "viewable":
         return account.uuid
     wanted = given[-1].lower()
     if wanted == account.uuid:

@@ -83,10 +83,10 @@ def of_service(service: Service, requests: RequestCounts) -> Metrics:
         requests.seconds.collect,
         requests.outcomes.collect,
         lambda: _of_ledger(service.ledger),
-        lambda: [_counter("copied_bytes", [((), service.copied_bytes())])],
+        lambda: [_family("copied_bytes", [((), service.copied_bytes())])],
         lambda: _of_logins(service.accounts),
         lambda: _of_admission(service.admission),
-        lambda: [_gauge("websocket_clients", [((), service.feed.subscribers)])],
+        lambda: [_family("websocket_clients", [((), service.feed.subscribers)])],
         reads=[
             Read("store", lambda: _of_store(service)),
             Read("pools", lambda: _of_pools(service.environment)),
@@ -98,7 +98,7 @@ def of_worker(worker: Worker) -> Metrics:
     """Collect the metrics of a process that only works on images; services report the jobs."""
     return Metrics(
         lambda: _of_ledger(worker.ledger),
-        lambda: [_counter("copied_bytes", [((), worker.copied_bytes())])],
+        lambda: [_family("copied_bytes", [((), worker.copied_bytes())])],
         reads=[Read("pools", lambda: _of_pools(worker.environment))],
     )
 
@@ -134,37 +134,37 @@ def _of_ledger(ledger: Ledger) -> Iterator[Metric]:
     meter = ledger.meter
     for counted in (meter.commands, meter.batch_commands, meter.commit_seconds):
         yield from counted.collect()
-    yield _gauge("position", [((), ledger.position)])
-    yield _gauge("clock_offset_seconds", [((), ledger.clock.offset().total_seconds())])
+    yield _family("position", [((), ledger.position)])
+    yield _family("clock_offset_seconds", [((), ledger.clock.offset().total_seconds())])
     disk = ledger.disk_space()
     if disk is not None:
         states = [((state.value,), float(state is disk.state)) for state in DiskState]
-        yield _gauge("disk_state", states)
-        yield _gauge("disk_free_bytes", [((), disk.free_bytes)])
+        yield _family("disk_state", states)
+        yield _family("disk_free_bytes", [((), disk.free_bytes)])
 
 
 def _of_logins(accounts: Accounts) -> Iterator[Metric]:
     for counted in (accounts.meter.logins, accounts.meter.wait_seconds):
         yield from counted.collect()
-    yield _gauge("login_queue", [((), accounts.waiting)])
+    yield _family("login_queue", [((), accounts.waiting)])
 
 
 def _of_admission(admission: Admission) -> Iterator[Metric]:
     yield from admission.refused.collect()
     used = (((resource,), float(number)) for resource, number in admission.used())
-    yield _gauge("budget_used", used)
+    yield _family("budget_used", used)
 
 
 def _of_pools(environment: ServiceEnvironment) -> Iterator[Metric]:
     environment.renew_and_wait()
     answering = [space for space in environment.here() if not space.silent]
-    yield _gauge("pool_free_bytes", [((space.name,), space.free_bytes) for space in answering])
+    yield _family("pool_free_bytes", [((space.name,), space.free_bytes) for space in answering])
 
 
 def _of_store(service: Service) -> Iterator[Metric]:
     with service.views.long_snapshot() as snapshot:
         jobs = snapshot.count_by_state()
-    yield _gauge("jobs", [((state,), jobs.get(state, 0)) for state in _STATES])
+    yield _family("jobs", [((state,), jobs.get(state, 0)) for state in _STATES])
     with service.ledger.log() as log:
         newest = checkpoints.newest(log.cursor())
         lag = {
@@ -174,22 +174,15 @@ def _of_store(service: Service) -> Iterator[Metric]:
         parked = parked_streams(log)
         now = service.now()
         late = due_of(log, policy_of(log), parked, now).overdue(now)
-    yield _gauge("reader_lag_events", [((reader,), events) for reader, events in lag.items()])
-    yield _gauge("parked_streams", [((), sum(each.handling == "parked" for each in parked))])
-    yield _gauge("retention_overdue_seconds", [((), late.total_seconds())])
+    yield _family("reader_lag_events", [((reader,), events) for reader, events in lag.items()])
+    yield _family("parked_streams", [((), sum(each.handling == "parked" for each in parked))])
+    yield _family("retention_overdue_seconds", [((), late.total_seconds())])
 
 
-def _counter(name: str, samples: Samples) -> Metric:
+def _family(name: str, samples: Samples) -> Metric:
     metric = _TABLE[name]
-    family = CounterMetricFamily(PREFIX + name, metric.means, labels=metric.labels)
-    for labels, value in samples:
-        family.add_metric(labels, value)
-    return family
-
-
-def _gauge(name: str, samples: Samples) -> Metric:
-    metric = _TABLE[name]
-    family = GaugeMetricFamily(PREFIX + name, metric.means, labels=metric.labels)
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(PREFIX + name, metric.means, labels=metric.labels)
     for labels, value in samples:
         family.add_metric(labels, value)
     return family

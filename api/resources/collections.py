@@ -48,6 +48,8 @@ R_co = TypeVar("R_co", bound=Named, covariant=True)
 S_co = TypeVar("S_co", bound=Struct, covariant=True)
 E = TypeVar("E")
 Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Placed = Sequence[tuple[str, str]]
+"""Uuids, each with the pool or host that it is on."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,17 @@ class Collection(Generic[R_co, S_co]):
         await self._record(request, command, uuids, status=204)
         return web.Response(status=204)
 
+    async def placed(
+        self, request: web.Request, where: Callable[[Snapshot, str], Placed]
+    ) -> Placed:
+        """Return where the account's are, as `where` finds it."""
+
+        def read() -> Placed:
+            with self.service.views.long_snapshot() as snapshot:
+                return where(snapshot, owner_of(request))
+
+        return await read_in_lane(request, read)
+
     async def _record(
         self, request: web.Request, command: Command, uuids: Sequence[str], status: int
     ) -> None:
@@ -192,10 +205,6 @@ async def do_action(
     if name not in actions:
         raise BadRequest(f"do must be one of {', '.join(actions)}", point="do")
     return await actions[name](request)
-
-
-Placed = Sequence[tuple[str, str]]
-"""Uuids, each with the pool or host that it is on."""
 
 
 def groups(placed: Placed) -> list[list[str]]:

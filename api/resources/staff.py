@@ -28,7 +28,7 @@ from ledger.domain.aggregates.housekeeping import Parking
 from ledger.domain.decisions.housekeeping import KEEP_MOST
 from ledger.domain.events.housekeeping import DiscardedTree
 from ledger.domain.retention_policy import Plan
-from ledger.store.parameters import timestamp
+from ledger.store.parameters import timestamp, timestamp_or_none
 from ledger.store.tables import accounts, checkpoints
 from projections.maintenance.retention.status import RetentionStatus, SweepSummary
 
@@ -101,8 +101,8 @@ def _standing(found: RetentionStatus) -> RetentionStanding:
     """Return every key, null where there is no value; times and durations are ISO 8601."""
     return RetentionStanding(
         keep=duration_text(found.keep),
-        since=_time_or_none(found.since),
-        next_due=_time_or_none(found.next_due),
+        since=timestamp_or_none(found.since),
+        next_due=timestamp_or_none(found.next_due),
         swept=_discarded(found.swept),
         waiting=_discarded(found.waiting),
         archives=tuple(ArchiveFile(each.name, each.bytes) for each in found.archives),
@@ -160,7 +160,3 @@ def _keep(request: web.Request) -> timedelta | None:
         most = duration_text(KEEP_MOST)
         raise BadRequest(f"keep must be a duration such as P3D, up to {most}", point="keep")
     return keep
-
-
-def _time_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else timestamp(moment)

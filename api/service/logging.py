@@ -31,7 +31,7 @@ CURRENT_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=No
 """The id of the request that is being answered, if any."""
 
 
-def log_to_stderr(log_format: LogFormat = "text") -> None:
+def log_to_stderr(log_format: LogFormat) -> None:
     """Set up the log of a process that runs until it is stopped."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(log_format))

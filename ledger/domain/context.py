@@ -143,7 +143,7 @@ class PoolSpace(NamedTuple):
     """A pool as placement sees it; it is `here` if this process has it mounted.
 
     What is left in a `full` one must stay free; it may take `free_files` more files. A `silent` one
-    does not answer just now. Only a process that has a pool knows that of it.
+    does not answer just now. Only processes that have mounted the pool know these.
     """
 
     name: str

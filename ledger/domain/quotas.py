@@ -62,7 +62,7 @@ NO_QUOTAS = Quotas()
 
 
 class Holding(NamedTuple):
-    """A thing of a kind, as one of its owner's."""
+    """A thing of a kind, counted for its owner."""
 
     owner: str
     kind: Kind
@@ -72,7 +72,7 @@ class Counts(Protocol):
     """Knows how many things accounts own."""
 
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
-        """Return whether the owner would have more of the kind than the limit, with `more`."""
+        """Return whether `more` things of this kind would take the owner beyond the limit."""
 
 
 def holdings_of(state: Aggregate | None) -> tuple[Holding, ...]:
@@ -96,7 +96,7 @@ def holdings_of(state: Aggregate | None) -> tuple[Holding, ...]:
 
 
 def begun_by(event: Event) -> tuple[Holding, ...]:
-    """Return how a thing counts that begins with this event, if this is a first event."""
+    """Return how a new thing counts, if this event is the first of its stream."""
     match event:
         case DriveCreated():
             return _drive(event.owner, unfinished=event.origin == "chunked")
@@ -113,7 +113,7 @@ def begun_by(event: Event) -> tuple[Holding, ...]:
 
 
 def discarded_by(event: Event) -> tuple[Holding, ...]:
-    """Return how the jobs counted that this event discards, one by one."""
+    """Return how each job counted that this event discards."""
     if not isinstance(event, JobsDiscarded):
         return ()
     return tuple(Holding(tree.owner, "jobs-kept") for tree in event.trees for _ in tree.jobs)

@@ -16,18 +16,18 @@ from typing import NamedTuple
 
 DISORDER = timedelta(seconds=60)
 """How far the stamps of nodes that record at the same time may be out of order."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_DISORDER = DISORDER // _MICROSECOND
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+_DISORDER = DISORDER // MICROSECOND
 
 
 def microseconds(moment: datetime) -> int:
     """Return a moment as the tables of the store hold it."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // MICROSECOND
 
 
 def moment_of(stamp: int) -> datetime:
-    return _EPOCH + stamp * _MICROSECOND
+    return EPOCH + stamp * MICROSECOND
 
 
 class Fault(NamedTuple):

@@ -45,7 +45,7 @@ CHECKPOINT_BYTES = 64 * 1024 * 1024
 CHECKPOINT_S = 5.0
 """A slow disk takes longer for this many bytes."""
 LIMITED_CHECKPOINT_S = 1.0
-"""The same for a copy that is held back, whose syncs cost the disk nothing."""
+"""The same for a rate-limited copy: its disk has time to sync."""
 
 
 def copy_image(
@@ -231,7 +231,7 @@ class _Copy:
         return Checkpoint(self._end, self._total, self._total, self._verified)
 
     def verified(self, count: int) -> Checkpoint:
-        """Return the same, once so many bytes were compared; there may be more than data."""
+        """Return the same after `count` bytes were compared, holes included."""
         return Checkpoint(self._end, self._total, self._total, min(count, self._total))
 
 

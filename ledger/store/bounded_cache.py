@@ -1,4 +1,4 @@
-"""A cache of what was put last, bounded in number and in bytes."""
+"""A cache of the values that were put last, bounded in number and in bytes."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ class BoundedCache(Generic[V]):
     """Keeps the values that were put last, by name; the newest in any case."""
 
     def __init__(self, most: int, most_bytes: int, size: Callable[[V], int]) -> None:
-        """`size` returns about how many bytes of a value make it longer than others."""
+        """`size` returns about how many bytes a value takes beyond what all of them take."""
         self._most = most
         self._most_bytes = most_bytes
         self._size = size

@@ -25,7 +25,7 @@ from ledger.store.seam import Projection, Store
 COUNTED_MAX = 50_000
 """How many counts are cached: a few for each account."""
 ANY_NUMBER = 10**12
-"""More than one event can make or end."""
+"""More things than one event can make or end."""
 
 _MADE: Mapping[type[Event], tuple[Kind, ...]] = {
     DriveCreated: ("drives", "unfinished-uploads"),
@@ -80,7 +80,7 @@ class HoldingCounts:
         self._gone: Counter[Kind] = Counter()
 
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
-        """Return whether the owner would have more of the kind than the limit, with `more`."""
+        """Return whether `more` things of this kind would take the owner beyond the limit."""
         number, made, gone = self._counted.get(holding) or self._count(holding)
         most = number + more + self._made[holding.kind] - made
         least = number + more - (self._gone[holding.kind] - gone)

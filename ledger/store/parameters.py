@@ -22,6 +22,10 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def timestamp_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else timestamp(moment)
+
+
 def marks(values: Sized, mark: str = "?") -> str:
     """Return a mark for each of the values."""
     return ",".join([mark] * len(values))

@@ -87,7 +87,7 @@ class Projection(Protocol):
         """Return the relations of this drive or server according to the live rows."""
 
     def count(self, cursor: Cursor, *, owner: str, kind: Kind) -> int:
-        """Return how many live rows show things of the kind; of `EVERYBODY`, those of all."""
+        """Return how many things of the kind the owner has; `EVERYBODY` has all accounts'."""
 
 
 class Guard(NamedTuple):
@@ -292,7 +292,7 @@ class Store(Protocol):
 
     @property
     def disk(self) -> Disk | None:
-        """None if only a server sees it, and says so when it is full."""
+        """None if only a database server sees it; the server reports when it is full."""
 
     def append(self, batch: Batch) -> int:
         """Write the batch in one durable transaction and return the last position.

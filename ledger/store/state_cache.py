@@ -134,7 +134,7 @@ class StateCache:
 
 
 def _stream_bytes(cached: CachedStream) -> int:
-    """Return how long it is, its texts or the list of what bears it; a job never is."""
+    """Return how long its texts are, or the list of what bears a tag; those of a job are short."""
     if isinstance(cached.state, Job):
         return 0
     if isinstance(cached.state, Tag):

@@ -91,7 +91,8 @@ RELATING = (
     ResourceUntagged,
     TagDeleted,
 )
-"""The only events after which a job, server or tag may name others, or a server use others'."""
+"""The only events after which a job, server or tag may name other things than before, or a server
+use other addresses."""
 
 
 class CachedRelations(NamedTuple):
@@ -154,7 +155,7 @@ class UnitOfWork:
         self.unspent: set[str] = set()
         self.dropped: list[RowKey] = []
         self.held: dict[Holding, int] = {}
-        """How the numbers of things that owners have change."""
+        """By how much the number of each holding changes."""
         self._relations: dict[str, Relations] = {}
         self._relation_rows: dict[RowKey, Row | None] = {}
         """The rows of relations that have begun; None of those that have ended."""

@@ -90,7 +90,7 @@ class Attempt:
         pause_s = PROGRESS_INTERVAL_S if further else silence_allowed_s(now - self._began)
         if now - self._last < pause_s and not (is_news or self.stop.is_set()):
             return
-        with suppress(StoreFull):  # progress stands still until there is room, but not the work
+        with suppress(StoreFull):  # only progress waits until there is room: the work goes on
             self.record(report)
         self._progress, self._total, self._last = report.progress, report.bytes_total, now
 

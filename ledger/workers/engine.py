@@ -202,7 +202,7 @@ class _Engine:
     async def _stalled(self) -> Sequence[Job]:
         """Return the tasks of workers that have long sent no heartbeat, though they could have.
 
-        None that are done here: however late our own heartbeats are, we live.
+        Tasks of this process are left out: however late its heartbeats are, it lives.
         """
         manager = self._app.job_manager
         stalled = await manager.get_stalled_jobs(seconds_since_heartbeat=self._stalled_s)

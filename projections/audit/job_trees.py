@@ -66,7 +66,7 @@ class JobTrees:
         if parent is None or child is None:
             return False
         if parent.produced is not None and child.ended is None:
-            # A job that ends by itself is not told, nor is a group that was given up before.
+            # A job that ends by itself is not told, nor is a group that was abandoned before.
             return (
                 job.state == "started" or not parent.produced.is_group or parent.state != "started"
             )

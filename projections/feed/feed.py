@@ -281,7 +281,7 @@ class Feed:
                 self._repeats.add(account, Item(resource.kind, resource.uuid))
 
     async def _send_or_send_away(self, account: str, items: list[Item], *, again: bool) -> None:
-        """Send what an account follows; if it cannot be shown, no other account is disconnected."""
+        """Send what an account follows; if that cannot be shown, disconnect this account alone."""
         try:
             await self._send_frames(account, items, again=again)
         except StoreFailed:

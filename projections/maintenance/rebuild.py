@@ -6,8 +6,8 @@ the rebuild catches up with what was recorded meanwhile; the last of it, and the
 pointer, are one transaction between two batches of commands. An event that cannot be folded stops
 the rebuild, and nothing is flipped.
 
-What a rebuild writes can make the log of a file so long that a read is cut, its own before all. So
-the log is read by many short snapshots, and one that was cut is followed by the next.
+What a rebuild writes can make SQLite's WAL so long that reads are cut, above all its own. So the
+log is read by many short snapshots, and after one that was cut the next goes on.
 """
 
 import hashlib
@@ -65,8 +65,8 @@ SLICE_S = 0.1
 """How long one transaction deletes rows: other nodes' exclusive work waits as long."""
 SNAPSHOT_S = 0.25
 SNAPSHOT_FACTOR = 10
-"""How long one snapshot is read while rows are written: or so many times as long as its first row
-took, which a server may have to sort all others for."""
+"""How long one snapshot is read while rows are written; or this many times as long as its first row
+took, for which a database server may have to sort all others."""
 READ_S = 1.0
 """The pause between two checks whether a superseded generation is still being read."""
 REPORT_EVENTS = 10_000
@@ -403,7 +403,7 @@ def _require_beginnings(log: Log, discarded: set[str]) -> None:
 
 
 def _history(log: Log, stream: str, after: int, until: int) -> tuple[list[Recorded[Event]], int]:
-    """Return the events of a stream up to a position, and how many are not after an earlier one."""
+    """Return the events of a stream up to a position, and how many an earlier one covers."""
     stored = [each for each in log.stream(stream) if each[0] <= until]
     known = sum(position <= after for position, _, _ in stored)
     return [decode(topic, state) for _, topic, state in stored], known

@@ -16,7 +16,7 @@ _lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 
 
 def largest_owners(cursor: Cursor, things: Literal["drives", "jobs"], most: int) -> dict[str, int]:
-    """Return the accounts that have the most of these things, and how many; the library is none."""
+    """Return the accounts that have the most of these things, and how many, without the library."""
     cursor.execute(
         f"SELECT owner, count(*) AS number FROM {things}_g{live_generation(cursor)}"
         " WHERE owner IN (SELECT uuid FROM accounts)"

@@ -8,12 +8,12 @@ import sys
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
-from ledger.domain.stamps import DISORDER, microseconds
+from ledger.domain.stamps import DISORDER, EPOCH, MICROSECOND, microseconds
 from ledger.store.parameters import timestamp
 from ledger.store.tables.stamps import dating, has_faults
 from projections.views.jobs import Life
@@ -22,8 +22,6 @@ from projections.views.snapshot import Snapshot
 BUCKETS_MAX = 300
 BUCKET_LENGTHS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30, 60, 240))
 """The possible lengths of a bucket; the shortest that needs at most `BUCKETS_MAX` is used."""
-_MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Bucket(NamedTuple):
@@ -56,15 +54,15 @@ def read_activity(snapshot: Snapshot, owner: str, now: datetime, span: timedelta
     first, last = _start_of(now - span, length), _start_of(now, length)
     starts = [first + number * length for number in range((last - first) // length + 1)]
     counts = _count(snapshot, owner, starts, length)
-    return Activity(length, _buckets(starts, counts, _count_running(snapshot, owner)))
+    return Activity(length, _buckets(starts, counts, snapshot.count_running_roots(owner)))
 
 
 def _start_of(moment: datetime, length: timedelta) -> datetime:
-    return moment - (moment - _EPOCH) % length
+    return moment - (moment - EPOCH) % length
 
 
 class _Change(NamedTuple):
-    """An event of a job: its position and stamp, of which kind it is, and for how much it counts.
+    """An event of a job: its position and stamp, what it is, and for how much it counts.
 
     What took a while ended `ago` before the event and had `lasted` by then, in microseconds.
     """
@@ -82,7 +80,7 @@ _Counts = Counter[tuple[str, int]]
 
 
 def _changes(snapshot: Snapshot, owner: str, since: datetime) -> Iterator[_Change]:
-    """Yield how jobs began and ended and what they copied, at least all since, in no order."""
+    """Yield how jobs began and ended and what they copied since then, maybe more, in no order."""
     for life in snapshot.lives(owner, timestamp(_floor(snapshot, since))):
         if life.first is None or life.last is None:
             continue  # it has lost its first event, and counts as gone
@@ -114,7 +112,7 @@ def _stamp(iso: str) -> int:
 
 def _floor(snapshot: Snapshot, since: datetime) -> datetime:
     """Return the earliest stamp that an event may have which was recorded since then."""
-    return _EPOCH if has_faults(snapshot.cursor, since - DISORDER) else since - DISORDER
+    return EPOCH if has_faults(snapshot.cursor, since - DISORDER) else since - DISORDER
 
 
 def _count(snapshot: Snapshot, owner: str, starts: list[datetime], length: timedelta) -> _Counts:
@@ -122,7 +120,7 @@ def _count(snapshot: Snapshot, owner: str, starts: list[datetime], length: timed
 
     They are read twice, in no order, and none is kept: first to find where each bucket begins.
     """
-    first, each = microseconds(starts[0]), length // _MICROSECOND
+    first, each = microseconds(starts[0]), length // MICROSECOND
     dated = dating(snapshot.cursor, 0, sys.maxsize)
 
     def moment(change: _Change) -> int:
@@ -130,7 +128,7 @@ def _count(snapshot: Snapshot, owner: str, starts: list[datetime], length: timed
         return dated.moment(change.position, change.stamp) - first
 
     def bucket(change: _Change) -> int:
-        """Return its bucket, or -1; the last one has all that comes meanwhile."""
+        """Return its bucket, or -1 if it is before all; what comes meanwhile is in the last one."""
         return min(max(moment(change) // each, -1), len(starts) - 1)
 
     changes = partial(_changes, snapshot, owner, starts[0])
@@ -160,9 +158,9 @@ def _spread(change: _Change, end: int, each: int) -> Iterator[tuple[int, int]]:
 
 
 def _begins(changes: Iterable[tuple[int, int]], buckets: int) -> list[int]:
-    """Return the position from which on changes are in each bucket, or in a later one.
+    """Return the positions from which changes are in each bucket, or in a later one.
 
-    The first is that of what was before all buckets.
+    The first position is of what comes before all buckets.
     """
     begins = [sys.maxsize] * (buckets + 1)
     for number, position in changes:
@@ -180,12 +178,3 @@ def _buckets(starts: list[datetime], counts: _Counts, running: int) -> list[Buck
         found.append(Bucket(at, created, success, failed, cancelled, running, copied))
         running += success + failed + cancelled - created
     return found[::-1]
-
-
-def _count_running(snapshot: Snapshot, owner: str) -> int:
-    ((_, _, running),) = snapshot.count_by(
-        "SELECT 'running', '', count(*) FROM jobs_g{g}"
-        " WHERE owner = ? AND state = 'started' AND parent IS NULL",
-        (owner,),
-    )
-    return running

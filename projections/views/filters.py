@@ -35,7 +35,7 @@ class Order(NamedTuple):
 
 
 def is_narrow(conditions: Conditions) -> bool:
-    """Return whether what must be looked at is of the list itself, or belongs to one resource.
+    """Return whether only rows of the list itself, or of one resource, must be looked at.
 
     All that bear a tag are looked up for a condition on it, and all jobs that name a resource.
     """

@@ -148,6 +148,12 @@ class Jobs(Reader):
         """Return how many jobs of all accounts are in each state that occurs."""
         return dict(self._all(f"SELECT state, count(*) FROM jobs_g{self._g} GROUP BY state"))
 
+    def count_running_roots(self, owner: str) -> int:
+        """Return how many jobs of the account run and are not below another one."""
+        return self._count(
+            f"jobs_g{self._g} WHERE owner = ? AND state = 'started' AND parent IS NULL", (owner,)
+        )
+
     def count_running_by_owner(self) -> dict[str, int]:
         """Return how many jobs run for each account that has any."""
         return dict(

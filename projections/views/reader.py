@@ -76,11 +76,6 @@ class Reader:
         ):
             yield resource, JobReference(job, role, bool(running), operation)
 
-    def count_by(self, sql: str, parameters: Sequence[str]) -> list[tuple[str, str, int]]:
-        """Return what a statement counts, grouped by two texts; `{g}` stands for the generation."""
-        found = self._all(sql.replace("{g}", str(self._g)), parameters)
-        return [(what, which, int(number)) for what, which, number in found]
-
     def _among(self, sql: str, uuids: Sequence[str]) -> list[Any]:
         return list(among(self._cursor, sql, uuids))
 

@@ -18,7 +18,7 @@ _List = tuple[str, tuple[str, ...] | None, tuple[Condition, ...]]
 
 
 class _Remembering(Snapshot):
-    """A snapshot that counts no list of jobs again before the next commit: that reads all of it."""
+    """A snapshot that counts each list of jobs once between commits: counting reads all of it."""
 
     def __init__(self, connection: Connection, counts: dict[_List, int]) -> None:
         super().__init__(connection)

@@ -74,7 +74,7 @@ class Walks(Reader):
         key: Key | None = None,
         limit: int,
     ) -> Step:
-        """Return the page of what an account has of one kind that follows the key.
+        """Return the page that follows the key, of an account's things of one kind.
 
         None is the key before the first page.
         """

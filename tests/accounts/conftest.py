@@ -20,6 +20,7 @@ from tests.accounts.calling import PASSWORD
 from tests.accounts.clocks import Clock, Wall
 from tests.api.begun import begin_as, begun
 from tests.api.calling import Api
+from tests.api.unhurried import unhurried
 from tests.support.api_server import ApiServer
 
 __all__ = ["begun"]
@@ -65,7 +66,8 @@ async def api(tmp_path: Path, begun: Path, clock: Clock, wall: Wall) -> AsyncIte
     It takes the client for a proxy, so that tests can come from any address.
     """
     begin_as(begun, tmp_path)
-    async with open_service(Settings(data=tmp_path, copying=False)) as opened:
+    settings = Settings(data=tmp_path, copying=False, limits=unhurried())
+    async with open_service(settings) as opened:
         accounts = Accounts(opened.ledger, now=wall, new_id=new_id, clock=clock)
         service = replace(opened, accounts=accounts, trusted_proxies=("127.0.0.1",))
         server = ApiServer(make_app(service))

@@ -21,6 +21,7 @@ from ledger.images.pools import Pool
 from ledger.store.tables import accounts as table
 from tests.api.begun import begin_as, begun
 from tests.api.calling import ALICE, AUDITOR, BOB, Api, KnownAccounts
+from tests.api.unhurried import unhurried
 from tests.support.api_server import ApiServer
 from tests.support.postgres import record_pools_elsewhere
 
@@ -63,7 +64,12 @@ async def _served(directory: Path, store: str | None, *, copying: bool) -> Async
         for name, storage_type in (("north", "dssd"), ("south", "dssd"), ("cold", "zadara"))
     )
     settings = Settings(
-        data=directory, store=store, pools=pools, compute_hosts=HOSTS, copying=copying
+        data=directory,
+        store=store,
+        pools=pools,
+        compute_hosts=HOSTS,
+        copying=copying,
+        limits=unhurried(),
     )
     if store is not None and not copying:
         record_pools_elsewhere(store, settings)

@@ -8,8 +8,8 @@ are the memory that it loses.
 
 A world holds everything else. Two runs are in the same state if their worlds and the local
 variables of each process read the same (`repr`) and each stands at the same place; what comes after
-is played once. So whatever matters later must have a name: the position in
-`for each in ["a", "a"]` has none.
+is played once. So whatever matters later must have a name: the position in `for each in ["a", "a"]`
+has none.
 """
 
 from collections import deque
@@ -43,6 +43,10 @@ class World:
         raise NotImplementedError
 
     kills = 0
+
+    def holds(self) -> object:
+        """Return all that matters later; what has no `repr` of its own needs another form."""
+        return vars(self)
 
     def broken(self) -> Iterator[str]:
         """Yield what must never be so, and is."""
@@ -117,7 +121,7 @@ class _Run:
 
     def state(self) -> str:
         places = [_place(steps, self._world) for steps in self._going]
-        return repr((self._kills_left, vars(self._world), places))
+        return repr((self._kills_left, self._world.holds(), places))
 
     def _do(self, nth: int, name: str) -> None:
         begun = self._begun[nth]

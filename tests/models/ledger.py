@@ -1,4 +1,4 @@
-"""What the store of every model has: streams with versions, guards, and decisions by them."""
+"""What the models share: streams, and decisions that go by their versions."""
 
 from collections.abc import Callable, Iterator, Sequence
 

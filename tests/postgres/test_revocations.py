@@ -111,9 +111,12 @@ async def test_a_logout_at_one_node_ends_websockets_at_the_others(
             await wait_until("it follows", lambda: two.feed.subscribers == 1)
 
 
-async def test_a_place_is_known_at_every_node(services: tuple[Service, Service]) -> None:
+async def test_a_place_is_known_at_every_node(
+    services: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By its address or by the cookie of a device; guesses are counted by each node."""
     one, two = services
+    monkeypatch.setattr(two.accounts._passwords._throttle, "_clock", lambda: 0.0)  # no wait ends
     await one.accounts.add(EMAIL, "correct horse")
     session = await one.accounts.log_in(EMAIL, "correct horse", HERE)
     guesser = HERE._replace(address="10.0.0.1")

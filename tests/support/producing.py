@@ -16,10 +16,10 @@ from ledger.domain.events.producers import (
     Tolerated,
 )
 from ledger.domain.producers.commands import (
+    AbandonJob,
     End,
     EndJob,
     FailAttempt,
-    GiveUpJob,
     LoseProducer,
     RegisterJob,
     ReportProgress,
@@ -111,13 +111,13 @@ PRODUCED: tuple[Command, ...] = (
     FailAttempt("tonight", JobAttemptFailed(1, START, error_type="OSError", said=Text(2, "00"))),
     TakeUpJob("tonight", 1, THERE),
     EndJob("tonight", 2, BROKEN),
-    # lost and back; lost, given up, and really done
+    # lost and back; lost, abandoned, and really done
     running("laptop"),
     LoseProducer("laptop", 1, report(7)),
     ReturnAttempt("laptop", 1),
     running("phone"),
     LoseProducer("phone", 1),
-    GiveUpJob("phone", 1),
+    AbandonJob("phone", 1),
     EndJob("phone", 1, DONE),
     # asked to stop
     running("asked"),

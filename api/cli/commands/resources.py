@@ -1,6 +1,7 @@
 """`job-ledger drives`, `servers`, `keypairs` and `clone`."""
 
 import sys
+from collections.abc import Callable
 from uuid import UUID
 
 import click
@@ -22,12 +23,14 @@ _limit_option = click.option(
 )
 
 
+def _list_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (json_option, after_option, offset_option, _limit_option, _name_option):
+        command = option(command)
+    return command
+
+
 @click.command()
-@_name_option
-@_limit_option
-@offset_option
-@after_option
-@json_option
+@_list_options
 def drives(*, name: str | None, limit: int, offset: int, after: str | None, as_json: bool) -> None:
     """List drives, the oldest first, or walk them."""
     answer = get(
@@ -38,11 +41,7 @@ def drives(*, name: str | None, limit: int, offset: int, after: str | None, as_j
 
 
 @click.command()
-@_name_option
-@_limit_option
-@offset_option
-@after_option
-@json_option
+@_list_options
 def servers(*, name: str | None, limit: int, offset: int, after: str | None, as_json: bool) -> None:
     """List servers, the oldest first, or walk them."""
     answer = get(
@@ -52,11 +51,7 @@ def servers(*, name: str | None, limit: int, offset: int, after: str | None, as_
 
 
 @click.command()
-@_name_option
-@_limit_option
-@offset_option
-@after_option
-@json_option
+@_list_options
 def keypairs(
     *, name: str | None, limit: int, offset: int, after: str | None, as_json: bool
 ) -> None:

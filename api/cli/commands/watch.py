@@ -75,7 +75,7 @@ async def watch_jobs(
     compact: bool = False,
     fail_fast: bool = False,
     timeout_s: float | None = None,
-    as_json: bool = False,
+    as_json: bool,
 ) -> int:
     """Watch jobs and return the exit code. Raises `ClientError`."""
     from api.client.sessions import connected

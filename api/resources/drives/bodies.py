@@ -32,11 +32,10 @@ from ledger.domain.events import drives
 from ledger.domain.events.drives import DriveDefinition
 from ledger.domain.operations import OPERATIONS
 from ledger.images.chunk_layout import CHUNKS_MAX
-from ledger.images.pools import Pool
+from ledger.images.pools import STORAGE_TYPES, Pool
 from projections.views.read_models import DriveView
 
 MEDIA: tuple[drives.Media, ...] = get_args(drives.Media)
-STORAGE_TYPES = ("magnetic", "ssd", "dssd", "zadara", "nvme", "local_nvme")
 DEFAULT_STORAGE_TYPE = "dssd"
 SIZE_MOST = 16 * 1024**4
 _SIZE_LEAST = 512 * 1024**2

@@ -16,8 +16,7 @@ from api.http.requests import (
     uuid_in_url,
 )
 from api.http.responses import created, json_answer
-from api.http.streams import read_in_lane
-from api.resources.collections import FILTERS, Collection, Placed, do_action, group_of, groups
+from api.resources.collections import FILTERS, Collection, do_action, group_of, groups
 from api.resources.drives.bodies import (
     Drive,
     DriveClone,
@@ -97,22 +96,15 @@ class Drives:
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """Group the account's drives by the pool that they are in."""
-        return json_answer(groups(await self._pools(request)))
+        return json_answer(groups(await self.collection.placed(request, Snapshot.pools)))
 
     async def availability_group(self, request: web.Request) -> web.Response:
         """List the drives in the pool of this one, itself among them."""
         uuid = uuid_in_url(request, DriveNotFound)
-        group = group_of(uuid, await self._pools(request))
+        group = group_of(uuid, await self.collection.placed(request, Snapshot.pools))
         if not group:
             raise DriveNotFound(uuid)
         return json_answer(group)
-
-    async def _pools(self, request: web.Request) -> Placed:
-        def read() -> Placed:
-            with self._views.long_snapshot() as snapshot:
-                return snapshot.pools(owner_of(request))
-
-        return await read_in_lane(request, read)
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, DriveNotFound)])

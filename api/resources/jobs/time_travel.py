@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from aiohttp import web
 
 from api.http.errors import BadRequest
+from api.http.fields import DIGITS_LIMIT
 from api.http.requests import (
-    DIGITS_LIMIT,
     POSITION,
     SHORT_LIMIT,
     filter_values,

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 from api.http.errors import BadRequest
 from api.http.fields import (
     LIST_LIMIT,
+    Count,
     GivenTags,
     Grantees,
     Jobs,
@@ -53,7 +54,6 @@ _CHANNEL = re.compile("(0|[1-9][0-9]?|1[0-9]{2}|20[0-2]):[0-5]")
 
 _Smp = Annotated[int, Meta(ge=1, le=SMP_MOST)]
 _BootOrder = Annotated[int, Meta(ge=0, le=BOOT_ORDER_MOST)]
-_Counter = Annotated[int, Meta(ge=0)]
 _Objects = Annotated[
     tuple[dict[str, Text | int | float | bool | None], ...], Meta(max_length=LIST_LIMIT)
 ]
@@ -172,14 +172,14 @@ ServerClone = make_partial(
 class DriveIo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Counters, all 0 because nothing really runs; so are those of network cards."""
 
-    bytes_read: _Counter = 0
-    bytes_written: _Counter = 0
-    count_flush: _Counter = 0
-    count_read: _Counter = 0
-    count_written: _Counter = 0
-    total_time_ns_flush: _Counter = 0
-    total_time_ns_read: _Counter = 0
-    total_time_ns_write: _Counter = 0
+    bytes_read: Count = 0
+    bytes_written: Count = 0
+    count_flush: Count = 0
+    count_read: Count = 0
+    count_written: Count = 0
+    total_time_ns_flush: Count = 0
+    total_time_ns_read: Count = 0
+    total_time_ns_write: Count = 0
 
 
 class MountRuntime(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -194,10 +194,10 @@ class Mount(MountFields, kw_only=True, forbid_unknown_fields=True):
 
 
 class NicIo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    bytes_recv: _Counter = 0
-    bytes_sent: _Counter = 0
-    packets_recv: _Counter = 0
-    packets_sent: _Counter = 0
+    bytes_recv: Count = 0
+    bytes_sent: Count = 0
+    packets_recv: Count = 0
+    packets_sent: Count = 0
 
 
 class NicRuntime(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -22,12 +22,10 @@ from api.http.requests import (
     uuid_in_url,
 )
 from api.http.responses import created, json_answer
-from api.http.streams import read_in_lane
 from api.resources.collections import (
     FILTERS,
     Action,
     Collection,
-    Placed,
     do_action,
     group_of,
     groups,
@@ -112,20 +110,13 @@ class Servers:
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """Group the account's running servers by the host that they are on."""
-        return json_answer(groups(await self._hosts(request)))
+        return json_answer(groups(await self.collection.placed(request, Snapshot.hosts)))
 
     async def availability_group(self, request: web.Request) -> web.Response:
         """List the servers on the host of this one; none while it is stopped."""
         uuid = uuid_in_url(request, ServerNotFound)
         self.collection.shown(owner_of(request), [uuid])
-        return json_answer(group_of(uuid, await self._hosts(request)))
-
-    async def _hosts(self, request: web.Request) -> Placed:
-        def read() -> Placed:
-            with self._views.long_snapshot() as snapshot:
-                return snapshot.hosts(owner_of(request))
-
-        return await read_in_lane(request, read)
+        return json_answer(group_of(uuid, await self.collection.placed(request, Snapshot.hosts)))
 
     async def delete(self, request: web.Request) -> web.Response:
         return await self._delete(request, [uuid_in_url(request, ServerNotFound)])

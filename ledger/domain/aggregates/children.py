@@ -1,7 +1,7 @@
-"""The sub-jobs of a job, as its stream tells of them.
+"""The sub-jobs of a job, as folded from its stream.
 
-Tens of thousands may begin and end under one parent, so each event changes a persistent map
-instead of copying what is there.
+Tens of thousands may begin and end under one parent, so each event changes a persistent map instead
+of copying what is there.
 """
 
 from collections.abc import Iterator

@@ -75,7 +75,7 @@ assert _WITHOUT_IMAGE.keys() == set(get_args(DriveOrigin)), "each origin has its
 
 
 def no_image(drive: str, origin: str, *, failed: bool) -> DriveBusy:
-    """Return why a drive has no complete image, given where that is to come from."""
+    """Return why a drive has no complete image, given its origin."""
     return DriveBusy(drive, Busy.FAILED if failed else _WITHOUT_IMAGE[origin])
 
 

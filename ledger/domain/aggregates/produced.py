@@ -46,7 +46,7 @@ class Produced(Struct, frozen=True, gc=False):
     up again. `losses` counts the attempts lost, `returns` those that came back. `cancel_seen` is
     when the producer said that it knew of a request, to this job or to one above. `shown` is what
     the attempt has shown in per cent, `reported` its last report that became an event, and
-    `reports` how many did. `late` is how a job that had been given up really ended.
+    `reports` how many did. `late` is how a job that had been abandoned really ended.
     """
 
     registered: JobRegistered

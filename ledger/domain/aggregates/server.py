@@ -51,7 +51,7 @@ class Server(Struct, frozen=True, gc=False):
     deleted: datetime | None = None
 
     def attached(self) -> tuple[str, ...]:
-        """Return the drives that the server mounts, then its keypairs; a deleted one has none."""
+        """Return the drives that the server mounts, then its keypairs; none if it is deleted."""
         if self.deleted:
             return ()
         return (*(mount.drive for mount in self.mounts), *self.definition.pubkeys)

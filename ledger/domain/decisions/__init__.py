@@ -67,7 +67,7 @@ _DECISIONS: Mapping[type[Command], Decision] = {
         producers.see_cancel,
         producers.force_end,
         producers.seal_job,
-        producers.give_up_job,
+        producers.abandon_job,
         housekeeping.set_retention,
         housekeeping.discard_jobs,
         housekeeping.record_archive,

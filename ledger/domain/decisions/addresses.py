@@ -69,17 +69,17 @@ def _draw(
 
 
 class FreeAddresses:
-    """The addresses of a network that are not `used`, to which what is drawn is to be added.
+    """The free addresses of a network; the caller adds to `used` what it draws.
 
-    However many are drawn, each that is used is looked at about once: whoever has many cards must
-    not keep others waiting.
+    However many are drawn, each used address is looked at about once, so that a server with many
+    cards keeps nobody waiting.
     """
 
     def __init__(self, network: IPv4Network, used: Container[str]) -> None:
         self._network = network
         self._used = used
         self._next: dict[int, int] = {}
-        """Behind a host that is used, one before which all are used."""
+        """From a used host to a later one; all between them are used."""
 
     def draw(self, mac: str) -> str:
         """Return the address that ends as the mac does or, if it is used, the next one that is not.

@@ -101,7 +101,7 @@ def _mounted(state: State, server: Server, mount: Mount) -> Drive:
 
 
 def _check_room(owner: str, disks: int, state: State, environment: Environment) -> None:
-    """Refuse a clone beyond the owner's quotas before any of it is made: that takes long."""
+    """Refuse a clone beyond the owner's quotas before any of it is made: making it takes long."""
     jobs = disks + 1
     wanted: tuple[tuple[Kind, int], ...] = (
         ("servers", 1),

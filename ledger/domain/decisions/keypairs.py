@@ -35,7 +35,7 @@ def edit_keypair(command: EditKeypair, state: State, environment: Environment) -
 
 
 def _same_key(one: str, other: str) -> bool:
-    """Return whether they differ by their comments at the most."""
+    """Return whether the keys are the same, apart from their comments."""
     return one.split()[:2] == other.split()[:2]
 
 

@@ -1,7 +1,7 @@
 """Jobs of producers: how they are registered, taken up, reported on, asked to stop, and ended.
 
 What was acknowledged never changes: a job ends once, and whoever says the same again is told so.
-A job that was given up as lost may still be told how it really ended, once.
+A job that was abandoned may still be told how it really ended, once.
 """
 
 from collections.abc import Iterator
@@ -38,11 +38,11 @@ from ledger.domain.events.producers import (
 )
 from ledger.domain.operations import OPERATIONS
 from ledger.domain.producers.commands import (
+    AbandonJob,
     End,
     EndJob,
     FailAttempt,
     ForceEnd,
-    GiveUpJob,
     LoseProducer,
     RegisterJob,
     ReportProgress,
@@ -87,6 +87,7 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
     yield _fact(command.job, command.registered)
     if command.parent is not None:
         yield _fact(command.parent, ChildAttached(command.job))
+        yield from _seal_if_complete(state, command.parent)
     if command.holder is not None:
         yield _fact(command.job, JobAttemptStarted(1, holder=command.holder))
     if command.end is not None:
@@ -124,14 +125,20 @@ def _parent(state: State, uuid: str, owner: str) -> Job:
         raise errors.ParentUnknown(uuid)
     if above.state != "started":
         raise errors.ParentOver(uuid, above.state)
-    expected = above.produced.registered.expect_children
-    if above.produced.sealed or (expected is not None and len(above.children) >= expected):
+    if above.produced.sealed:
         raise errors.GroupSealed(uuid)
     if len(above.children) >= CHILDREN_MOST:
         raise errors.TooManyChildren(uuid, CHILDREN_MOST)
     if depth(state, above) == DEPTH_LIMIT:
         raise TooDeep(uuid, DEPTH_LIMIT)
     return above
+
+
+def _seal_if_complete(state: State, uuid: str) -> Iterator[Change]:
+    """Seal a group that has got the last sub-job that it expected."""
+    parent, produced = _known(state, uuid)
+    if produced.is_group and len(parent.children) == produced.registered.expect_children:
+        yield _fact(uuid, JobSealed())
 
 
 def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> Iterator[Change]:
@@ -186,7 +193,7 @@ def fail_attempt(command: FailAttempt, state: State, environment: Environment) -
 
 
 def end_job(command: EndJob, state: State, environment: Environment) -> Iterator[Change]:
-    """End the job, unless it has ended so; the end of one that was given up comes late.
+    """End the job, unless it has ended so; the end of one that was abandoned comes late.
 
     Raise `JobForced` if an operator has ended it, `EndedOtherwise`, `AttemptReplaced`.
     """
@@ -254,7 +261,7 @@ def force_end(command: ForceEnd, state: State, environment: Environment) -> Iter
     """
     job, produced = _running(state, command.job, command.owner)
     if job.lost:
-        yield from _end(state, job.uuid, _given_up("it was ended while its producer was silent"))
+        yield from _end(state, job.uuid, _abandoned("it was ended while its producer was silent"))
         return
     asked = produced.cancel
     if asked is None or state.now < asked.at + timedelta(seconds=asked.grace_s):
@@ -277,20 +284,20 @@ def _seal(state: State, group: str) -> Iterator[Change]:
     yield from _settle(state, group)
 
 
-def give_up_job(command: GiveUpJob, state: State, environment: Environment) -> Iterator[Change]:
+def abandon_job(command: AbandonJob, state: State, environment: Environment) -> Iterator[Change]:
     """End a job from which nothing is expected any more, unless there is news of it."""
     job, produced = _running(state, command.job)
     if command.attempt != job.attempt:
         return
     if produced.is_group:
-        yield from _end(state, job.uuid, _given_up(_seen_of(job, produced) or "nobody sealed it"))
+        yield from _end(state, job.uuid, _abandoned(_seen_of(job, produced) or "nobody sealed it"))
     elif produced.queued:
         yield from _end(state, job.uuid, JobFailed("nobody took it up", "expired", state.now))
     elif job.lost or produced.losses >= LOSSES_TOLD:
-        yield from _end(state, job.uuid, _given_up("its producer fell silent"))
+        yield from _end(state, job.uuid, _abandoned("its producer fell silent"))
 
 
-def _given_up(error: str) -> JobFailed:
+def _abandoned(error: str) -> JobFailed:
     return JobFailed(error, "lost")
 
 
@@ -315,14 +322,15 @@ def _settle(state: State, uuid: str) -> Iterator[Change]:
 
 
 def _end_of_group(group: Job, produced: Produced, state: State) -> End:
+    """Return its end. Sub-jobs that a request has kept from coming count as cancelled."""
     tolerated, children = produced.registered.tolerate, group.children
-    missing = _seen_of(group, produced)
-    if missing is not None and "missing" not in tolerated:
+    missing, asked = _seen_of(group, produced), produced.cancel is not None
+    if missing is not None and not asked and "missing" not in tolerated:
         return JobFailed(missing, "lost", state.now)
     if children.failed and "failed" not in tolerated:
         return JobFailed(f"{children.failed} of {len(children)} failed", "children", state.now)
-    asked = produced.cancel is not None
-    if (children.cancelled and "cancelled" not in tolerated) or (asked and not children):
+    cancelled = children.cancelled or (asked and (missing is not None or not children))
+    if cancelled and "cancelled" not in tolerated:
         return JobCancelled("requested" if asked else None, state.now)
     return JobSucceeded(state.now)
 

@@ -33,10 +33,10 @@ from ledger.domain.disk_space import DiskState
 from ledger.domain.errors.pools import PoolsFull
 from ledger.domain.errors.store import StoreFull
 from ledger.domain.producers.commands import (
+    AbandonJob,
     EndJob,
     FailAttempt,
     ForceEnd,
-    GiveUpJob,
     LoseProducer,
     RequestCancel,
     ReturnAttempt,
@@ -62,7 +62,7 @@ _ALWAYS = (
     SeeCancel,
     ForceEnd,
     SealJob,
-    GiveUpJob,
+    AbandonJob,
     MarkDriveReady,
     FailImage,
     CompleteResize,

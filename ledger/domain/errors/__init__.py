@@ -43,10 +43,10 @@ class NothingWithUuid(NotFound):
 
 
 class WrongState(Refusal):
-    """The thing exists, but not in a state in which this can be done to it.
+    """The thing exists, but its state does not allow this.
 
-    `passes_soon`: the state is over in a moment, by itself. A client need not see it, so a request
-    waits for its end.
+    `passes_soon`: the state ends by itself in a moment. Clients need not see it: a request waits
+    for its end.
     """
 
     passes_soon = False

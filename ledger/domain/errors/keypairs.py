@@ -17,7 +17,7 @@ class UnknownKeypair(Invalid):
 
 
 class OtherPublicKey(Invalid):
-    """The public key of a keypair stays: servers that have it would be opened by another."""
+    """A keypair keeps its public key: another one would open the servers that have the keypair."""
 
     point = "public_key"
 

@@ -19,7 +19,7 @@ class PoolsApart(WrongState):
 
 
 class NoPools(Refusal):
-    """No worker has reported a pool yet, or none has for long."""
+    """No worker has reported a pool yet, or none has for a long time."""
 
     needs_pool = True
 

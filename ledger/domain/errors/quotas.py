@@ -34,7 +34,7 @@ _QUOTAS: Mapping[str, tuple[str, str]] = {
     "things-per-tag": ("drives and servers", "remove it from some, or use another tag"),
     "tags-per-thing": ("tags", "remove some"),
 }
-"""How each kind is called in a refusal, and what helps."""
+"""What each kind is called in a refusal, and what helps."""
 
 _OWNERS: Mapping[str, str] = {
     "things-per-tag": "the tag",

@@ -196,7 +196,7 @@ class JobSkipped(Closed, frozen=True, omit_defaults=True):
 
 
 class LateReportRecorded(Closed, frozen=True, omit_defaults=True):
-    """The job had been given up as lost, and its producer says how it really ended."""
+    """The job had been abandoned, and its producer says how it really ended."""
 
     attempt: int
     outcome: Outcome

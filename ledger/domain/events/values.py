@@ -1,4 +1,4 @@
-"""What the events of several kinds of streams are made of."""
+"""Values in the events of several kinds of streams."""
 
 from typing import Literal
 

@@ -85,7 +85,7 @@ class FailAttempt(Struct, frozen=True, gc=False):
 class EndJob(Struct, frozen=True, gc=False):
     """End a job as its producer says. The same again changes nothing.
 
-    If the job was given up as lost, how it really ended is recorded beside it.
+    If the job was abandoned, how it really ended is recorded beside it.
     """
 
     job: str
@@ -122,7 +122,7 @@ class SealJob(Struct, frozen=True, gc=False):
     job: str
 
 
-class GiveUpJob(Struct, frozen=True, gc=False):
+class AbandonJob(Struct, frozen=True, gc=False):
     """End a job from which nothing is expected any more.
 
     That is a job whose attempt is lost, one that nobody has taken up, or a group that nobody has
@@ -145,5 +145,5 @@ ProducerCommand = (
     | SeeCancel
     | ForceEnd
     | SealJob
-    | GiveUpJob
+    | AbandonJob
 )

@@ -57,7 +57,7 @@ def _after_end(job: Job, produced: Produced, event: Event) -> str | None:
     if not isinstance(event, LateReportRecorded):
         return f"the job had ended: {job.state}"
     if produced.reason != "lost":
-        return "the job had not been given up"
+        return "the job had not been abandoned"
     return "its late report was recorded already" if produced.late is not None else None
 
 

@@ -66,9 +66,9 @@ class _Sum(Loader):
 
 
 class Patience:
-    """Patience with a server that loses the connection, or refuses, whenever work is repeated.
+    """How long work is repeated on a server that keeps losing the connection, or refusing.
 
-    It lasts for a minute from the first time. Then the work is given up, and others get their turn.
+    It is a minute from the first time. Then the work is given up, and others get their turn.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ class Marks:
         """The last transaction that is known to be committed; the next one has the next number."""
 
     def put(self, connection: PgConnection, clock: int | None) -> None:
-        """Mark the transaction that is under way; a `clock` counts instead of the server's."""
+        """Mark the current transaction; `clock`, if given, counts instead of the server's clock."""
         connection.execute(_SET, (self.writer, self._committed + 1, clock))
 
     def note_commit(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import LiteralString, TypeVar
+from typing import LiteralString
 
 import psycopg
 
@@ -19,8 +19,6 @@ from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.server_clock import CLOCK, ServerClock
 from ledger.store.postgres.session import WritingSession
 from ledger.store.seam import Answer, Cursor, News, SharedCommitFeed
-
-T = TypeVar("T")
 
 NEWS_MAX = 10_000
 """Beyond this many events of others, forgetting everything is faster than reading them."""

@@ -11,8 +11,8 @@ from ledger.store.seam import Cursor
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The server's clock in SQL, in microseconds since 1970."""
 STORE_TIME = f"to_timestamp(greatest(latest, coalesce({{}}::bigint, {CLOCK})) / 1000000.0)"
-"""The time of the store in SQL, given `leaf_count` and what counts instead of the server's clock:
-it never goes back."""
+"""The store's time in SQL, which never goes back. It reads `leaf_count`, and the braces take what
+counts instead of the server's clock, or NULL."""
 
 
 def server_time(cursor: Cursor) -> datetime:
@@ -69,7 +69,7 @@ class ServerClock:
         self._said = said
 
     def parameter(self) -> int | None:
-        """Return what the clock showed that counts instead of the server's; 1970 at first."""
+        """Return what the clock of a test showed last, at first 1970; None without such a clock."""
         if self._instead is None:
             return None
         return 0 if self._shown is None else microseconds(self._shown)

@@ -119,7 +119,7 @@ class WritingSession:
         self.marks.note_commit()
 
     def find_out(self) -> bool:
-        """Return whether the transaction was committed whose connection was lost.
+        """Return whether the transaction that lost its connection was committed.
 
         If so, it is not after `position`. Raises `CommitPending` if the process stops before that
         is found out, and `CommitFailed` if the server does not say.
@@ -178,10 +178,10 @@ class WritingSession:
 
     @contextmanager
     def _in_doubt(self) -> Iterator[None]:
-        """Let a failure of the store be that of a commit, which may have been made before.
+        """Raise a failure of the store as that of a commit, which may have been made before it.
 
-        Unless the process stops in any case, it must: the mark of what comes next would be that of
-        the commit, so that one could be taken for the other.
+        The process must stop: the next transaction would get the same mark as the commit, and one
+        could be taken for the other.
         """
         try:
             yield

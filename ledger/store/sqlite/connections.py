@@ -69,7 +69,7 @@ def _opening(file: Path) -> Iterator[None]:
 
 def _open_writer(file: Path, wal_pages: int) -> sqlite3.Connection:
     _create_private(file)
-    # In a file that has something it would change nothing, but be written.
+    # In a file with contents this would have no effect, and yet be a write.
     once = () if file.stat().st_size else ("auto_vacuum=INCREMENTAL",)
     pragmas = (
         *once,

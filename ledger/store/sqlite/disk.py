@@ -72,7 +72,7 @@ class Disk:
         return True
 
     def close(self) -> None:
-        """Make no reserve any more."""
+        """Stop making reserves."""
         self._closing.set()
         if self._maker is not None:
             self._maker.join()

@@ -31,7 +31,8 @@ class LongReads:
     ) -> None:
         """`connect` opens the file.
 
-        `giving_way` returns what tells whether a read that begins now must end for another process.
+        `giving_way` returns a function for a read that begins now: it tells whether that must end
+        for another process.
         """
         self._connect = connect
         self._giving_way = giving_way

@@ -144,7 +144,7 @@ class _ConnectionPool(SQLiteConnectionPool):
 class Recorder(SQLiteApplicationRecorder):
     """The library's recorder over our table: positions, leaf hashes and leaf indexes."""
 
-    def __init__(self, file: Path, wal_pages: int = WAL_PAGES) -> None:
+    def __init__(self, file: Path, wal_pages: int) -> None:
         datastore = SQLiteDatastore(":memory:", originator_id_type="text")
         datastore.pool.close()
         datastore.pool = _ConnectionPool(file, wal_pages)
@@ -206,8 +206,8 @@ class SqliteStore:
     ) -> None:
         """Keep a reserve of at most so many bytes on the disk. Raise `StoreFailed`.
 
-        `reads` are the long reads of this process. Tests give a `clock` that counts when a ledger
-        of an earlier schema is opened.
+        `reads` are the long reads of this process. Tests give the `clock` by which a ledger of an
+        earlier schema is upgraded.
         """
         self._file = file
         self._clock = clock
@@ -258,7 +258,7 @@ class SqliteStore:
         c.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _create_views(self, views: Sequence[str]) -> None:
-        """Create them, or leave it to the next start: without room for them, all else goes on."""
+        """Create missing views; if there is no room for them, the next start does it."""
         with (
             suppress(StoreFull),
             store_errors(),
@@ -366,7 +366,7 @@ def _cursor_of(c: SQLiteCursor) -> sqlite3.Cursor:
 
 
 def _require_new(cursor: sqlite3.Cursor, streams: Sequence[str]) -> None:
-    """Raise `Conflict` if anything is there of a stream that begins, be it a tail."""
+    """Raise `Conflict` if a stream that begins here has any events already, even a tail."""
     sql = "SELECT 1 FROM stored_events WHERE originator_id IN (...) LIMIT 1"
     if any(among(cursor, sql, streams)):
         raise Conflict("a stream that begins is there already")

@@ -28,7 +28,7 @@ def wal_bytes(file: Path) -> int:
 
 
 def giving_way(file: Path) -> Callable[[], bool]:
-    """Return what tells whether a read that begins now must end so that another process can write.
+    """Return a function that tells whether a read must end so that another process can write.
 
     The size of the reserve tells how long the WAL may be; without one, it may have been given up. A
     WAL that was long already and does not grow is no reason to end: nobody writes. Nor is one on

@@ -39,7 +39,7 @@ def dating(cursor: Cursor, first: int, last: int) -> Dating:
 
 
 def moment_of_fault(position: str) -> str:
-    """Return the SQL of the moment of the event at a position, in SQL; NULL if its stamp counts."""
+    """Return SQL for the moment of the event at `position`, also SQL; NULL if its stamp counts."""
     return (
         f"(SELECT CASE WHEN first <= {position} THEN moment END"  # noqa: S608 - constants
         f" FROM stamp_faults WHERE last >= {position} ORDER BY last LIMIT 1)"

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Committed:
-    """What is committed; all but `commits` and `position` in the writer's thread."""
+    """What is committed. For the writer's thread, except `commits` and `position`."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Committed:
         self.listeners: list[Listener] = []
 
     def catch_up(self) -> bool:
-        """Forget what other processes have changed; return whether that was anything.
+        """Forget what other processes have changed; return whether there was anything.
 
         Even a refusal rests on the newest state.
         """

@@ -44,7 +44,7 @@ class DailyBytes:
         return sum(hour.size for hour in hours)
 
     def of_all(self) -> dict[str, int]:
-        """Return the same of everybody. In any thread."""
+        """Return the same for all actors. In any thread."""
         since = self._hour() - HOURS
         sizes = {
             actor: sum(hour.size for hour in tuple(hours) if hour.began >= since)

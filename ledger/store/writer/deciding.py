@@ -42,7 +42,7 @@ class Decider:
     ) -> Exception | None:
         """Stage the command's changes on the batch, or return why not.
 
-        What it looks at is read as of several moments. If others record something in between, it
+        It reads the store at several moments. If others record something in between, what it sees
         may be impossible, such as a server with a drive that is gone: then raise `Conflict`.
         """
         if self._has_spent(waiting):

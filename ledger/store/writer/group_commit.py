@@ -94,7 +94,7 @@ class GroupCommit:
         return nullcontext() if self._store.others is None else self._store.others.paused()
 
     def look_at_disk(self) -> DiskState:
-        """Return how full the ledger's disk is; a server that has none left says so itself."""
+        """Return how full the ledger's disk is; a database server reports a full one itself."""
         return DiskState.ROOMY if self._store.disk is None else self._store.disk.look()
 
     def give_up_reserve(self) -> bool:
@@ -108,7 +108,7 @@ class GroupCommit:
     def _record_some(self, batch: list[WaitingCommand], repeats: int) -> list[WaitingCommand]:
         """Do the same in one transaction, and return the commands that are left.
 
-        Raise `StampsRefused` with all callers waiting still.
+        Raise `StampsRefused` while all callers still wait.
         """
         tried = _Tried(UnitOfWork(self._committed.cache, self._projection))
         try:

@@ -30,7 +30,7 @@ class Progress:
 
     @contextmanager
     def in_store(self) -> Iterator[None]:
-        """Count no time that a server takes."""
+        """Do not count the time that a database server takes."""
         if not self._on_server:
             yield
             return

@@ -64,13 +64,12 @@ class Writer:
         *,
         now: Callable[[], datetime],
         on_failure: Callable[[StoreFailed], None],
-        elapsed_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`now` is the machine's clock."""
         self._store = store
         self._failure = Failure(on_failure)
         self._progress = Progress(on_server=store.others is not None)
-        self._committed = Committed(store, projection, now, self._progress, elapsed_s)
+        self._committed = Committed(store, projection, now, self._progress, time.monotonic)
         self.clock = self._committed.clock
         self._group = GroupCommit(
             store,
@@ -79,7 +78,7 @@ class Writer:
             self._committed,
             self._failure,
             progress=self._progress,
-            elapsed_s=elapsed_s,
+            elapsed_s=time.monotonic,
         )
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._closed = False

@@ -55,7 +55,8 @@ def check(backup: Path, kept_note: bytes | None = None, *, unsealed: bool = Fals
     """Read all of a backup, and change nothing. Raise `BadBackup`.
 
     With `kept_note`, the checkpoint that was printed when it was made, it must be that backup: then
-    not even who has the key can have changed it. A backup of an earlier version is not sealed.
+    not even somebody who has the key can have changed it. A backup of an earlier version is not
+    sealed.
     """
     signer = _signer_of(backup)
     note, checkpoint = _checkpoint_of(backup, signer)

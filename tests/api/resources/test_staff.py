@@ -1,5 +1,6 @@
 """Auditors and operators see the whole ledger and other accounts' resources; nobody else does."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from api.accounts.service import Account
 from api.openapi.document import document_json
+from api.service.service import Service
 from tests.api.calling import ALICE, AUDITOR, BOB, UNKNOWN, Api
 from tests.harness.cases import in_turn
 from tests.support.wait import wait_until
@@ -16,6 +18,13 @@ from tests.support.wait import wait_until
 DOCUMENT = orjson.loads(document_json())
 
 WHOLE = ("status", "accounts", "retention", "retention/plan")
+
+
+@pytest.fixture
+def service(service: Service) -> Service:
+    """One at whose clock it is always an hour from now: statistics begin no new bucket."""
+    moment = service.now() + timedelta(hours=1)
+    return replace(service, now=lambda: moment)
 
 
 def assert_conforms(value: Any, name: str) -> None:

@@ -46,11 +46,11 @@ from ledger.domain.events.producers import (
     Tolerated,
 )
 from ledger.domain.producers.commands import (
+    AbandonJob,
     End,
     EndJob,
     FailAttempt,
     ForceEnd,
-    GiveUpJob,
     LoseProducer,
     RegisterJob,
     ReportProgress,
@@ -84,7 +84,7 @@ ENDS: dict[str, End] = {
 }
 ASKED = RequestCancel(ME, "j", JobCancelRequested(60))
 LOST = (running(), LoseProducer("j", 1))
-GIVEN_UP = (*LOST, GiveUpJob("j", 1))
+ABANDONED = (*LOST, AbandonJob("j", 1))
 
 # Registration
 
@@ -321,33 +321,33 @@ def test_what_runs_below_does_not_keep_a_job_from_ending() -> None:
     given(family, EndJob("j", 1, DONE)).when(EndJob("b", 1, DONE)).then(Fact("job-b", DONE))
 
 
-def test_a_lost_job_is_given_up() -> None:
-    [gone] = given(LOST).when(GiveUpJob("j", 1)).events_of("job-j")
+def test_a_lost_job_is_abandoned() -> None:
+    [gone] = given(LOST).when(AbandonJob("j", 1)).events_of("job-j")
     assert isinstance(gone, JobFailed)
     assert gone.reason == "lost"
 
 
 def test_nothing_is_given_up_of_which_there_is_news() -> None:
     """A report, or another attempt, came before."""
-    given(LOST, ReturnAttempt("j", 1)).when(GiveUpJob("j", 1)).then()
-    given(LOST, TakeUpJob("j", 1, THERE)).when(GiveUpJob("j", 1)).then()
+    given(LOST, ReturnAttempt("j", 1)).when(AbandonJob("j", 1)).then()
+    given(LOST, TakeUpJob("j", 1, THERE)).when(AbandonJob("j", 1)).then()
 
 
 @pytest.mark.parametrize("outcome", ENDS)
 def test_a_job_that_was_given_up_is_told_how_it_ended(outcome: str) -> None:
     """Once, beside the end that it has; then that is what counts."""
-    late = given(GIVEN_UP).when(EndJob("j", 1, ENDS[outcome]))
+    late = given(ABANDONED).when(EndJob("j", 1, ENDS[outcome]))
     [told] = late.events_of("job-j")
     assert isinstance(told, LateReportRecorded)
     assert told.outcome == outcome
-    again = given(GIVEN_UP, EndJob("j", 1, ENDS[outcome]))
+    again = given(ABANDONED, EndJob("j", 1, ENDS[outcome]))
     again.when(EndJob("j", 1, ENDS[outcome])).then()
     other = DONE if outcome == "failed" else BROKEN
     again.when(EndJob("j", 1, other)).then_refused(EndedOtherwise)
 
 
 def test_nobody_takes_a_job_up_for_too_long() -> None:
-    [gone] = given(queued()).when(GiveUpJob("j", 0)).events_of("job-j")
+    [gone] = given(queued()).when(AbandonJob("j", 0)).events_of("job-j")
     assert isinstance(gone, JobFailed)
     assert gone.reason == "expired"
 
@@ -383,7 +383,7 @@ def test_some_jobs_cannot_be_cancelled() -> None:
     given(running(cancellable=False)).when(ASKED).then_refused(NotCancellable, "nas")
 
 
-@pytest.mark.parametrize("command", [ASKED, ForceEnd(ME, "j"), GiveUpJob("j", 1)])
+@pytest.mark.parametrize("command", [ASKED, ForceEnd(ME, "j"), AbandonJob("j", 1)])
 def test_what_is_over_is_not_stopped(command: RequestCancel) -> None:
     given(running(end=DONE)).when(command).then_refused(JobOver)
 
@@ -477,9 +477,27 @@ def test_a_group_misses_sub_jobs_that_never_came(
     assert job.error == (None if tolerate else "expected 3, saw 1")
 
 
-def test_a_group_that_nobody_seals_is_given_up() -> None:
+def test_the_last_sub_job_that_was_expected_seals_the_group() -> None:
+    """Nobody has to say so."""
+    two = group(expect=2), running("a", "g")
+    outcome = given(two).when(running("b", "g"))
+    assert outcome.events_of("job-g") == [ChildAttached("b"), JobSealed()]
+    done = given(two, running("b", "g"), EndJob("a", 1, DONE)).when(EndJob("b", 1, DONE))
+    assert done.events_of("job-g") == [ChildEnded("b", "success"), JobSucceeded(START)]
+
+
+@pytest.mark.parametrize("expect", [None, 3])
+def test_sub_jobs_that_a_request_kept_from_coming_are_not_missing(expect: int | None) -> None:
+    """They count as cancelled."""
+    asked = RequestCancel(ME, "g", JobCancelRequested(60))
+    below = [running("a", "g", end=DONE)] if expect else []
+    [*_, end] = given(group(expect=expect), below).when(asked).events_of("job-g")
+    assert end == JobCancelled("requested", START)
+
+
+def test_a_group_that_nobody_seals_is_abandoned() -> None:
     """Whatever its sub-jobs did; one that ends later tells it nothing."""
-    idle = group(), running("a", "g", end=DONE), running("b", "g"), GiveUpJob("g", 0)
+    idle = group(), running("a", "g", end=DONE), running("b", "g"), AbandonJob("g", 0)
     ended = given(idle).when(EndJob("b", 1, DONE))
     ended.then(Fact("job-b", DONE))
     job = ended.world.job("g")

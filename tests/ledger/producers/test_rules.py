@@ -27,9 +27,9 @@ from ledger.domain.events.producers import (
     ProgressReported,
 )
 from ledger.domain.producers.commands import (
+    AbandonJob,
     EndJob,
     FailAttempt,
-    GiveUpJob,
     LoseProducer,
     RequestCancel,
     SealJob,
@@ -49,11 +49,11 @@ STATES: dict[str, tuple[Command, ...]] = {
     "waiting": (RUNNING, FailAttempt("j", JobAttemptFailed(1, START))),
     "asked": (RUNNING, ASKED, SeeCancel("j", 1)),
     "over": (RUNNING, EndJob("j", 1, DONE)),
-    "given up": (RUNNING, LoseProducer("j", 1), GiveUpJob("j", 1)),
+    "abandoned": (RUNNING, LoseProducer("j", 1), AbandonJob("j", 1)),
     "told late": (
         RUNNING,
         LoseProducer("j", 1),
-        GiveUpJob("j", 1),
+        AbandonJob("j", 1),
         EndJob("j", 1, DONE),
     ),
     "group": (GROUP, running("k", "j")),
@@ -93,7 +93,7 @@ _LEGAL = {
     "waiting": f"{_ENDS} ChildAttached JobAttemptStarted JobCancelRequested",
     "asked": f"{_WORK} {_ENDS} JobAttemptLost",
     "over": "",
-    "given up": "LateReportRecorded",
+    "abandoned": "LateReportRecorded",
     "told late": "",
     "group": "ChildAttached ChildEnded JobSealed JobCancelRequested lost_for_ever forced",
     "sealed": "ChildEnded JobCancelRequested lost_for_ever forced",

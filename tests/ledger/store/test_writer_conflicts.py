@@ -202,7 +202,7 @@ def test_nobody_waits_for_the_stores_time(opened: Opened, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("conflicts", [CONFLICT_LIMIT, CONFLICT_LIMIT + 1])
-def test_repeated_conflicts_are_given_up(
+def test_repeated_conflicts_are_abandoned(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, conflicts: int
 ) -> None:
     """After so many, the caller is asked to try again, and the writer continues."""
