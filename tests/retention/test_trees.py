@@ -15,10 +15,11 @@ from ledger.domain.events.housekeeping import DiscardedTree, JobsDiscarded
 from ledger.domain.events.jobs import ChildAttached, JobCreated, JobSucceeded
 from ledger.store.parameters import timestamp
 from ledger.store.seam import LoggedEvent
+from ledger.store.tables.tiles import position_at
 from projections.audit.discards import Discards
 from projections.audit.findings import StreamState
 from projections.audit.job_trees import JobTrees
-from projections.views.retention import ended_trees, first_end
+from projections.views.retention import BEGINNING, ended_trees, first_end
 from tests.retention.conftest import Clock
 from tests.support.retained import Retained
 from tests.support.world import ME, START
@@ -122,5 +123,6 @@ def show(kept: Retained, changed: str) -> None:
 def found(kept: Retained, cutoff: datetime) -> tuple[list[str], bool]:
     """Return the jobs of the trees that ended before the cutoff, and whether any has ended."""
     with kept.ledger.log() as log:
-        trees = ended_trees(log.cursor(), cutoff)
+        reached = position_at(log.cursor(), cutoff)
+        trees, _ = ended_trees(log.cursor(), BEGINNING, cutoff=cutoff, reached=reached)
         return [job.uuid for tree in trees for job in tree.jobs], bool(first_end(log.cursor(), []))

@@ -32,8 +32,8 @@ def place(
 ) -> PoolSpace:
     """Choose a pool of this storage type: away from `avoid`, then `near`, then with most room.
 
-    A full one is chosen last, after it one without files, and at the very last one that is silent.
-    A copy within a pool may be a reflink, so a clone is placed near its source.
+    A full one is chosen last, after it one that can take no more files, and at the very last one
+    that is silent. A copy within a pool may be a reflink, so a clone is placed near its source.
 
     Raise `NoPools`, `UnknownStorageType` if none of the pools has the type, or `PoolSilent`.
     """
