@@ -157,6 +157,7 @@ def leaf(uuid: str, **said: Any) -> JobTree:
         state="started",
         created="",
         last_modified="",
+        ended=None,
         progress=0,
         weight=None,
         bytes_done=0,
@@ -168,6 +169,7 @@ def leaf(uuid: str, **said: Any) -> JobTree:
         bytes_before=0,
         copied=None,
         reported=None,
+        source=None,
     )
     return JobTree(replace(row, **said), [], [])
 
