@@ -40,7 +40,8 @@ class State(Counts, Protocol):
     """The current state, including the changes that the decision has yielded.
 
     Looking at a drive, a server or a keypair guards it: if another process changes it, or decides
-    about it, at the same moment, one of the two decisions is made anew.
+    about it, at the same moment, one of the two decisions is made anew. So does discarding a tree
+    of jobs with the tree.
     """
 
     @property
@@ -82,6 +83,12 @@ class State(Counts, Protocol):
 
         A decision touches no pool, which might hang: raise `NotMeasured` if that was not read for
         this command before.
+        """
+
+    def guard(self, root: str) -> int:
+        """Return how often the guard of the tree of this root was raised, and rest on that.
+
+        Whatever is recorded about a job that has ended raises the guard of its tree.
         """
 
     def is_spent(self, job: str) -> bool:

@@ -4,6 +4,7 @@ Decisions never yield an illegal event; this module checks it a second time, fro
 so that an auditor need not trust the code that decided.
 """
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from ledger.domain.aggregates import Aggregate
@@ -42,6 +43,7 @@ from ledger.domain.events.jobs import (
     JobCancelled,
     JobCreated,
     JobFailed,
+    JobLabelled,
     JobSucceeded,
     ProgressUpdated,
 )
@@ -61,6 +63,7 @@ from ledger.domain.events.tags import (
     TagCreated,
     TagDeleted,
 )
+from ledger.domain.labels import CHANGES_MOST, LABELS_MOST, changed, wrong_label
 from ledger.domain.producers import rules as producers
 
 _FIRST = {
@@ -147,6 +150,8 @@ def _sweep_violation(state: Aggregate | None, event: JobsDiscarded) -> str | Non
 
 
 def _job_violation(job: Job, event: Event) -> str | None:
+    if isinstance(event, JobLabelled):
+        return _label_violation(job, event)
     if job.produced is not None:
         return producers.violation(job, job.produced, event)
     if job.state != "started":
@@ -158,11 +163,29 @@ def _job_violation(job: Job, event: Event) -> str | None:
             return _attempt_violation(job, event)
         case JobSucceeded() | JobFailed() | JobCancelled():
             return _end_violation(job, event)
-        case JobRegistered():
-            untouched = not (job.attempt or job.children or job.resources)
-            return None if untouched else "the job was begun before it was registered"
+        case JobRegistered(labels=labels):
+            if job.attempt or job.children or job.resources:
+                return "the job was begun before it was registered"
+            return wrong_label(labels, ()) or _too_many(labels)
         case _:
             return f"a job has no {type(event).__name__}"
+
+
+def _label_violation(job: Job, event: JobLabelled) -> str | None:
+    wrong = wrong_label(event.labels, event.removed)
+    if wrong is not None:
+        return wrong
+    if job.label_changes >= CHANGES_MOST:
+        return f"the labels had been changed {job.label_changes} times"
+    if not event.labels and not event.removed:
+        return "no label was changed"
+    if not job.labels.keys() >= set(event.removed):
+        return "a label was removed that was not there"
+    return _too_many(changed(job.labels, event.labels, event.removed))
+
+
+def _too_many(labels: Mapping[str, str]) -> str | None:
+    return f"the job had {len(labels)} labels" if len(labels) > LABELS_MOST else None
 
 
 def _parent_violation(job: Job, event: ChildAttached | ChildEnded) -> str | None:

@@ -5,13 +5,14 @@ or is removed, the source is released (its relation ends with the job), the pare
 last child to end settles the parent, and so on upwards.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
     CancelJob,
     CreateJob,
     FailJob,
+    LabelJob,
     LoseAttempt,
     StartAttempt,
     SucceedJob,
@@ -23,14 +24,17 @@ from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.decisions.power import start_automatically
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.jobs import (
+    BadLabel,
     JobDiscarded,
     JobHasChildren,
     JobHasWorker,
     JobNotFound,
     JobOver,
+    LabelsFixed,
     ProgressWentBack,
     StaleAttempt,
     TooDeep,
+    TooManyLabels,
 )
 from ledger.domain.events.drives import DriveReady, drive_stream
 from ledger.domain.events.jobs import (
@@ -42,25 +46,21 @@ from ledger.domain.events.jobs import (
     JobCancelled,
     JobCreated,
     JobFailed,
+    JobLabelled,
     JobSucceeded,
     OperationName,
     ProgressUpdated,
     Resource,
     job_stream,
 )
+from ledger.domain.labels import CHANGES_MOST, LABELS_MOST, changed, wrong_label
 
 DEPTH_LIMIT = 100
 """Levels of a tree of jobs; far more could not be written as nested JSON."""
 
 
 def create_job(command: CreateJob, state: State, environment: Environment) -> Iterator[Change]:
-    """Create a job, below a parent that still runs if one is named.
-
-    Raise `JobDiscarded` or `AlreadyExists` for a chosen uuid that was used before. Other uuids are
-    random, and are not looked up.
-    """
-    if command.chosen:
-        _require_unused(command.job, state)
+    """Create a job, below a parent that still runs if one is named."""
     for resource in command.resources:
         _check_nameable(resource, command.owner, state)
     yield from begin_job(
@@ -71,13 +71,6 @@ def create_job(command: CreateJob, state: State, environment: Environment) -> It
         resources=command.resources,
         parent=command.parent,
     )
-
-
-def _require_unused(uuid: str, state: State) -> None:
-    if state.is_spent(uuid):
-        raise JobDiscarded(uuid)
-    if state.job(uuid) is not None:
-        raise AlreadyExists("job", uuid)
 
 
 def _check_nameable(resource: Resource, owner: str, state: State) -> None:
@@ -183,6 +176,37 @@ def cancel_job(command: CancelJob, state: State, environment: Environment) -> It
     job = _running_job(state, command.job, command.owner)
     for leaf in list(_running_leaves(state, job)):
         yield from _end_in_cancellation(state, environment, leaf)
+
+
+def label_job(command: LabelJob, state: State, environment: Environment) -> Iterator[Change]:
+    """Change labels of a job, whether or not it has ended; what is so already is not recorded.
+
+    Raise `BadLabel`, `TooManyLabels`, `LabelsFixed`, `JobNotFound`, `JobDiscarded`.
+    """
+    check_labels(command.labels, command.remove)
+    job = state.job(command.job)
+    if job is None and state.is_spent(command.job):
+        raise JobDiscarded(command.job)
+    if job is None or job.owner != command.owner:
+        raise JobNotFound(command.job)
+    new = {key: value for key, value in command.labels.items() if job.labels.get(key) != value}
+    removed = tuple(key for key in dict.fromkeys(command.remove) if key in job.labels)
+    if not new and not removed:
+        return
+    if len(changed(job.labels, new, removed)) > LABELS_MOST:
+        raise TooManyLabels(LABELS_MOST)
+    if job.label_changes >= CHANGES_MOST:
+        raise LabelsFixed(job.uuid, CHANGES_MOST)
+    yield Fact(job_stream(job.uuid), JobLabelled(new, removed))
+
+
+def check_labels(labels: Mapping[str, str], removed: Sequence[str] = ()) -> None:
+    """Raise `BadLabel` or `TooManyLabels` for what no job can be given at once."""
+    wrong = wrong_label(labels, removed)
+    if wrong is not None:
+        raise BadLabel(wrong)
+    if max(len(labels), len(removed)) > LABELS_MOST:
+        raise TooManyLabels(LABELS_MOST)
 
 
 def _running_leaves(state: State, job: Job) -> Iterator[Job]:
