@@ -6,7 +6,7 @@ the answer is a success that only names what was made or changed.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -68,13 +68,13 @@ RECORDING = web.RequestKey("recording", Recording)
 """Set once a request has begun to record something."""
 
 
-async def show(read: Callable[[], T]) -> T:
+async def show(read: Callable[[], Awaitable[T]]) -> T:
     """Return what `read` reads of what was recorded; try again while the store is out of reach."""
     loop = asyncio.get_running_loop()
     until = loop.time() + SHOW_S
     while True:
         try:
-            return read()
+            return await read()
         except StoreUnreachable:
             if loop.time() > until:
                 raise

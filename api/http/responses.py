@@ -85,6 +85,16 @@ def created(objects: Sequence[Located]) -> web.Response:
     return answer
 
 
+def only_answer(objects: Sequence[Shown], status: int = 200) -> web.Response:
+    """Answer with the only one of these."""
+    (only_one,) = objects
+    return json_answer(only_one, status)
+
+
+def objects_answer(objects: Sequence[Shown], status: int = 200) -> web.Response:
+    return json_answer({"objects": objects}, status)
+
+
 def page_answer(page: Page, total: int, objects: Sequence[Shown]) -> web.Response:
     return json_answer({"meta": page_meta(page, total), "objects": objects})
 

@@ -20,7 +20,7 @@ from api.resources.walks import walk_asked
 from api.service.service import Service
 from ledger.domain.commands import Command
 from ledger.domain.errors import NotFound
-from projections.views.filters import Conditions, Lookup, is_narrow
+from projections.views.filters import Condition, Conditions, Lookup, is_narrow
 from projections.views.reader import Named
 from projections.views.searches import is_search
 from projections.views.snapshot import Snapshot
@@ -35,6 +35,8 @@ NAME_FILTERS: Mapping[str, Lookup] = {
 """The filters of lists of what has a name."""
 FILTERS: Mapping[str, Lookup] = {**NAME_FILTERS, "tag": "tag", "tag__name": "tag_name"}
 """The filters of lists of drives and of servers."""
+AT_ONCE = 50
+"""The most things that are shown by one answer made in the event loop, however short they are."""
 ORDERS = ("uuid", "name")
 """The orders of lists; a list has those by which it can also be filtered."""
 
@@ -47,6 +49,7 @@ def ordering(filters: Container[str]) -> list[str]:
 R_co = TypeVar("R_co", bound=Named, covariant=True)
 S_co = TypeVar("S_co", bound=Struct, covariant=True)
 E = TypeVar("E")
+T = TypeVar("T")
 Action = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Placed = Sequence[tuple[str, str]]
 """Uuids, each with the pool or host that it is on."""
@@ -75,28 +78,38 @@ class Collection(Generic[R_co, S_co]):
         return await self.answer(request)
 
     async def one(self, request: web.Request) -> web.Response:
-        """Show one; in a thread if it is long, as a tag that thousands of things bear."""
-        uuid, owner = self.uuid_of(request, self.missing), owner_of(request)
-        with self.service.views.snapshot() as snapshot:
-            if snapshot.fitting(self.kind, [uuid], BATCH_BYTES) is not None:
-                return json_answer(self.show(self._among(snapshot, owner, [uuid])[0]))
-
-        def read() -> web.Response:
-            with self.service.views.long_snapshot() as snapshot:
-                return json_answer(self.show(self._among(snapshot, owner, [uuid])[0]))
-
-        return await read_in_lane(request, read)
+        uuid = self.uuid_of(request, self.missing)
+        return await self.make(request, [uuid], lambda found: json_answer(self.show(found[0])))
 
     # Their parts
 
-    def shown(self, owner: str, uuids: Sequence[str]) -> Sequence[S_co]:
-        """Return all of these as they are shown. Raise what `read` raises."""
-        return list(map(self.show, self.read(owner, uuids)))
+    async def make(
+        self, request: web.Request, uuids: Sequence[str], make: Callable[[Sequence[R_co]], T]
+    ) -> T:
+        """Return what `make` makes of all of these; in a thread if they are long or many.
 
-    def read(self, owner: str, uuids: Sequence[str]) -> Sequence[R_co]:
-        """Return all of these, in this order; raise `missing` if the account may not see one."""
+        As a tag that thousands of things bear. Raise `missing` if the account may not see one, and
+        what `read_in_lane` raises.
+        """
+        owner, views = owner_of(request), self.service.views
+        with views.snapshot() as snapshot:
+            if (
+                len(uuids) <= AT_ONCE
+                and snapshot.fitting(self.kind, uuids, BATCH_BYTES) is not None
+            ):
+                return make(self._among(snapshot, owner, uuids))
+
+        def read() -> T:
+            with views.long_snapshot() as snapshot:
+                return make(self._among(snapshot, owner, uuids))
+
+        return await read_in_lane(request, read)
+
+    def check_there(self, owner: str, uuid: str) -> None:
+        """Raise `missing` if the account has no such thing, of whatever length."""
         with self.service.views.snapshot() as snapshot:
-            return self._among(snapshot, owner, uuids)
+            if not snapshot.count(self.kind, owner, [Condition("uuid", (uuid,))]):
+                raise self.missing(uuid)
 
     def _among(self, snapshot: Snapshot, owner: str, uuids: Sequence[str]) -> Sequence[R_co]:
         found = self.read_among(snapshot, uuids, owner)
@@ -106,14 +119,23 @@ class Collection(Generic[R_co, S_co]):
         return found
 
     async def record(
-        self, request: web.Request, command: Command, uuids: Sequence[str], status: int
-    ) -> Sequence[S_co]:
-        """Record a command that makes or changes these, and return them as they are then.
+        self,
+        request: web.Request,
+        command: Command,
+        uuids: Sequence[str],
+        status: int,
+        answer: Callable[[Sequence[S_co]], web.Response],
+    ) -> web.Response:
+        """Record a command that makes or changes these, and answer with them as they are then.
 
         `status` is that of the answer. See `record_command` and `show` for what may fail.
         """
         await self._record(request, command, uuids, status)
-        return await show(lambda: self.shown(owner_of(request), uuids))
+
+        def shown(found: Sequence[R_co]) -> web.Response:
+            return answer(list(map(self.show, found)))
+
+        return await show(lambda: self.make(request, uuids, shown))
 
     async def edit(
         self,
@@ -121,13 +143,19 @@ class Collection(Generic[R_co, S_co]):
         command: Command,
         edits: Mapping[str, E],
         ignored: Callable[[E, R_co], Iterable[str]],
-    ) -> Sequence[S_co]:
+        answer: Callable[[Sequence[S_co]], web.Response],
+    ) -> web.Response:
         """Do as `record` with edits of things by their uuids, and tell what they have ignored."""
         await self._record(request, command, list(edits), status=200)
-        edited = await show(lambda: self.read(owner_of(request), list(edits)))
-        for edit, each in zip(edits.values(), edited, strict=True):
-            note_not_applied(request, ignored(edit, each))
-        return list(map(self.show, edited))
+
+        def shown(edited: Sequence[R_co]) -> tuple[web.Response, list[str]]:
+            pairs = zip(edits.values(), edited, strict=True)
+            fields = [field for edit, each in pairs for field in ignored(edit, each)]
+            return answer(list(map(self.show, edited))), fields
+
+        answered, fields = await show(lambda: self.make(request, list(edits), shown))
+        note_not_applied(request, fields)
+        return answered
 
     async def delete(
         self, request: web.Request, command: Command, uuids: Sequence[str]

@@ -60,7 +60,11 @@ class Profiles:
         command = EditProfile(owner, edited, naming)
         profile = Reference(resource_uri=f"{API_ROOT}/profile/", uuid=owner)
         await record_command(request, self._ledger, command, Changed(200, (profile,)))
-        return json_answer(await show(lambda: self._shown(request)))
+
+        async def read() -> JsonObject:
+            return self._shown(request)
+
+        return json_answer(await show(read))
 
     def _shown(self, request: web.Request) -> JsonObject:
         account = owner_of(request)

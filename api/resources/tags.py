@@ -6,7 +6,7 @@ from msgspec.structs import asdict
 
 from api.http.record import new_id
 from api.http.requests import owner_of, read_object, read_objects, uuid_in_url
-from api.http.responses import created, json_answer
+from api.http.responses import created, only_answer
 from api.resources.collections import NAME_FILTERS, Collection
 from api.resources.drives.handlers import drives_of
 from api.resources.servers.handlers import servers_of
@@ -46,15 +46,14 @@ class Tags:
         )
         made = [tag.tag for tag in new]
         command = CreateTags(owner_of(request), new)
-        return created(await self.collection.record(request, command, made, status=201))
+        return await self.collection.record(request, command, made, 201, created)
 
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields; `meta` and `resources` are replaced as a whole."""
         uuid = uuid_in_url(request, TagNotFound)
         said = await read_object(request, TagEdit, Tag)
         command = EditTag(owner=owner_of(request), tag=uuid, **asdict(said))
-        (tag,) = await self.collection.record(request, command, [uuid], status=200)
-        return json_answer(tag)
+        return await self.collection.record(request, command, [uuid], 200, only_answer)
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete the tag; what bore it stays."""
@@ -65,7 +64,7 @@ class Tags:
     async def resources(self, request: web.Request) -> web.StreamResponse:
         """List what bears the tag, of one kind, as the lists of that kind do."""
         uuid = uuid_in_url(request, TagNotFound)
-        self.collection.shown(owner_of(request), [uuid])
+        self.collection.check_there(owner_of(request), uuid)
         bearers = self._bearers.get(request.match_info["kind"])
         if bearers is None:
             return await empty_list(request)

@@ -1,6 +1,7 @@
 """`/drives/`: makes, shows, changes, clones and deletes drives."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import web
 from msgspec.structs import asdict
@@ -15,7 +16,7 @@ from api.http.requests import (
     read_references,
     uuid_in_url,
 )
-from api.http.responses import created, json_answer
+from api.http.responses import created, json_answer, objects_answer, only_answer
 from api.resources.collections import FILTERS, Collection, do_action, group_of, groups
 from api.resources.drives.bodies import (
     Drive,
@@ -44,6 +45,8 @@ from ledger.domain.errors.drives import DriveNotFound
 from ledger.domain.events.drives import DriveOrigin
 from projections.views.read_models import DriveView
 from projections.views.snapshot import Snapshot
+
+_accepted = partial(objects_answer, status=202)
 
 
 class Drives:
@@ -75,15 +78,14 @@ class Drives:
         )
         command = CreateDrives(owner, new, origin, avoided(request))
         made = [drive.drive for drive in new]
-        return created(await self.collection.record(request, command, made, status=201))
+        return await self.collection.record(request, command, made, 201, created)
 
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields. A new size is a resize, and the old one is shown meanwhile."""
         uuid = uuid_in_url(request, DriveNotFound)
         said = await read_object(request, DriveEdit, Drive)
         command = EditDrive(owner=owner_of(request), drive=uuid, **asdict(said))
-        (drive,) = await self.collection.edit(request, command, {uuid: command}, ignored)
-        return json_answer(drive)
+        return await self.collection.edit(request, command, {uuid: command}, ignored, only_answer)
 
     async def edit_many(self, request: web.Request) -> web.Response:
         """Change all of the drives or none."""
@@ -91,8 +93,7 @@ class Drives:
         said = await read_edits(request, DriveEdit, Drive)
         edits = {uuid: EditDrive(owner=owner, drive=uuid, **asdict(said[uuid])) for uuid in said}
         command = EditDrives(tuple(edits.values()))
-        drives = await self.collection.edit(request, command, edits, ignored)
-        return json_answer({"objects": drives})
+        return await self.collection.edit(request, command, edits, ignored, objects_answer)
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """Group the account's drives by the pool that they are in."""
@@ -131,15 +132,14 @@ class Drives:
             avoid=avoided(request),
             **asdict(said),
         )
-        drives = await self.collection.record(request, command, [command.destination], status=202)
-        return json_answer({"objects": drives}, status=202)
+        made = [command.destination]
+        return await self.collection.record(request, command, made, 202, _accepted)
 
     async def _resize(self, request: web.Request) -> web.Response:
         uuid = uuid_in_url(request, DriveNotFound)
         said = await read_object(request, DriveResize, Drive)
         command = ResizeDrive(owner=owner_of(request), drive=uuid, **asdict(said))
-        drives = await self.collection.record(request, command, [uuid], status=202)
-        return json_answer({"objects": drives}, status=202)
+        return await self.collection.record(request, command, [uuid], 202, _accepted)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
         command = DeleteDrives(owner_of(request), tuple(uuids))

@@ -57,7 +57,7 @@ class Keypairs:
         new = tuple(map(_new_keypair, made, said, keys))
         command = CreateKeypairs(owner, new)
         if repeated:
-            return created(await self.collection.record(request, command, made, status=201))
+            return await self.collection.record(request, command, made, 201, created)
         changed = Changed(201, references("keypairs", made))
         await record_command(request, self._ledger, command, changed)
         if any(each.private for each in keys):
@@ -85,8 +85,12 @@ class Keypairs:
         command = EditKeypair(
             owner_of(request), uuid, said["name"], public_key or None, said["meta"]
         )
-        (keypair,) = await self.collection.record(request, command, [uuid], status=200)
-        return json_answer(replace(keypair, private_key=said["private_key"] or ""))
+        private_key = said["private_key"] or ""
+
+        def answer(edited: Sequence[Keypair]) -> web.Response:
+            return json_answer(replace(edited[0], private_key=private_key))
+
+        return await self.collection.record(request, command, [uuid], 200, answer)
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete the keypair; servers that have it stay, without it."""

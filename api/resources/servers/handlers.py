@@ -21,7 +21,7 @@ from api.http.requests import (
     read_references,
     uuid_in_url,
 )
-from api.http.responses import created, json_answer
+from api.http.responses import created, json_answer, objects_answer, only_answer
 from api.resources.collections import (
     FILTERS,
     Action,
@@ -79,7 +79,7 @@ class Servers:
         )
         made = [server.server for server in new]
         command = CreateServers(owner_of(request), new)
-        return created(await self.collection.record(request, command, made, status=201))
+        return await self.collection.record(request, command, made, 201, created)
 
     async def edit(self, request: web.Request) -> web.Response:
         """Change the given fields; `drives`, `nics`, `meta` and `tags` are replaced as a whole."""
@@ -87,8 +87,7 @@ class Servers:
         owner = owner_of(request)
         said = await read_object(request, ServerEdit, Server)
         command = server_edit(said, owner=owner, server=uuid, new_mac=self._new_mac)
-        (server,) = await self.collection.edit(request, command, {uuid: command}, ignored)
-        return json_answer(server)
+        return await self.collection.edit(request, command, {uuid: command}, ignored, only_answer)
 
     async def edit_many(self, request: web.Request) -> web.Response:
         """Change all of the servers or none."""
@@ -99,14 +98,16 @@ class Servers:
             for uuid in said
         }
         command = EditServers(tuple(edits.values()))
-        servers = await self.collection.edit(request, command, edits, ignored)
-        return json_answer({"objects": servers})
+        return await self.collection.edit(request, command, edits, ignored, objects_answer)
 
     async def runtime(self, request: web.Request) -> web.Response:
         """Show the server's runtime: an object even of a stopped one, for the public client."""
         uuid = uuid_in_url(request, ServerNotFound)
-        runtime = self.collection.shown(owner_of(request), [uuid])[0].runtime
-        return json_answer(runtime or StoppedRuntime())
+
+        def answer(found: Sequence[ServerView]) -> web.Response:
+            return json_answer(represent_server(found[0]).runtime or StoppedRuntime())
+
+        return await self.collection.make(request, [uuid], answer)
 
     async def availability_groups(self, request: web.Request) -> web.Response:
         """Group the account's running servers by the host that they are on."""
@@ -115,7 +116,7 @@ class Servers:
     async def availability_group(self, request: web.Request) -> web.Response:
         """List the servers on the host of this one; none while it is stopped."""
         uuid = uuid_in_url(request, ServerNotFound)
-        self.collection.shown(owner_of(request), [uuid])
+        self.collection.check_there(owner_of(request), uuid)
         return json_answer(group_of(uuid, await self.collection.placed(request, Snapshot.hosts)))
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -151,10 +152,8 @@ class Servers:
             new_password=self._new_password,
             avoid=avoided(request),
         )
-        (server,) = await self.collection.record(
-            request, command, [command.destination], status=202
-        )
-        return json_answer(server, status=202)
+        answer = partial(only_answer, status=202)
+        return await self.collection.record(request, command, [command.destination], 202, answer)
 
     async def _delete(self, request: web.Request, uuids: Sequence[str]) -> web.Response:
         command = DeleteServers(owner_of(request), tuple(uuids), _recurse(request))

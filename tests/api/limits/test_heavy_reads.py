@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from threading import Event
+from threading import Event, current_thread
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from aiohttp.web_runner import BaseRunner
 from api.app import make_app
 from api.http.streams import _Parts
 from api.http.wire.server import ApiRunner
+from api.resources.collections import AT_ONCE, Collection
 from api.resources.logs import Logs
 from api.service.admission import TooMuch
 from api.service.answer_bytes import PART_BYTES
@@ -22,13 +23,15 @@ from ledger.domain.commands import CreateDrives, NewDrive
 from ledger.domain.events.drives import DriveDefinition
 from ledger.store.writer import Caller
 from projections.views import views
-from tests.api.calling import ALICE, AUDITOR, BOB, SIZE, Account, Answer, Api
+from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, SIZE, Account, Answer, Api
 from tests.api.lines import Line, line, request
 from tests.api.resources.test_long_poll import waiting
 from tests.api.unhurried import unhurried
 from tests.support.wait import patience, wait_until
 
 META_BYTES = 200_000
+MANY = 400
+"""Things so many that a tag of them is long."""
 LONG = 8
 """Drives with so much meta that a page of them is never whole."""
 SHORT_S = 0.05
@@ -83,7 +86,75 @@ async def hold(
     return held
 
 
+@pytest.fixture
+def makers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The threads that read what is shown by answers."""
+    noted: list[str] = []
+    among = Collection._among
+
+    def note(self: Collection[Any, Any], *args: Any) -> Any:
+        noted.append(current_thread().name.partition("_")[0])
+        return among(self, *args)
+
+    monkeypatch.setattr(Collection, "_among", note)
+    return noted
+
+
 # Threads
+
+
+async def test_answers_about_what_is_long_are_made_in_threads(api: Api, makers: list[str]) -> None:
+    """Whatever was asked: a tag of many things, a long server, or many things at once."""
+    drives = [api.service.new_id() for _ in range(MANY)]
+    disks = tuple(NewDrive(drive, DriveDefinition("", "disk", SIZE, "dssd")) for drive in drives)
+    await api.do(CreateDrives(ALICE.uuid, disks, "blank"))
+
+    def made_by() -> list[str]:
+        noted = makers[:]
+        makers.clear()
+        return noted
+
+    for resources, thread in ((drives, "read"), (drives[:9], "MainThread")):
+        body = {"name": "oak", "resources": resources}
+        made = (await api.post("/tags/", body)).json["objects"][0]
+        tag = made["resource_uri"]
+        for shown in (made, (await api.put(tag, body)).json, (await api.get(tag)).json):
+            assert len(shown["resources"]) == len(resources)
+        assert made_by() == [thread] * 3
+        assert (await api.get(f"{tag}drives/?limit=1")).status == 200
+        assert (await api.get(f"{tag}drives/", by=BOB)).status == 404
+        assert made_by() == []
+    for note, thread in (("x" * 65_000, "read"), ("x", "MainThread")):
+        body = {**SERVER, "meta": {"note": note}, "nics": [{}] * 9}
+        server = (await api.post("/servers/", body)).json["objects"][0]["uuid"]
+        assert (await api.put(f"/servers/{server}/", {"name": "renamed"})).status == 200
+        assert (await api.get(f"/servers/{server}/runtime/")).json["nics"] == []
+        assert made_by() == [thread] * 3
+        assert (await api.get(f"/servers/availability_groups/{server}/")).json == []
+        assert made_by() == []
+    many = {"objects": [{**DRIVE, "uuid": drive} for drive in drives[: AT_ONCE + 1]]}
+    assert len((await api.put("/drives/", many)).json["objects"]) == AT_ONCE + 1
+    assert made_by() == ["read"]
+
+
+@pytest.mark.parametrize("limits", [unhurried(read_threads=1, read_wait_seconds=SHORT_S)])
+async def test_a_change_whose_answer_has_no_turn_is_told_of_all_the_same(
+    api: Api, gate: Event
+) -> None:
+    """It is recorded, so the answer is a success, which only names what was changed."""
+    server = await api.server(meta={"note": "x" * 65_000}, nics=[{}] * 5)
+    held = await hold(api.service, BOB, gate, 1)
+    try:
+        answer = await api.put(f"/servers/{server}/", {**SERVER, "name": "renamed"})
+    finally:
+        gate.set()
+        await asyncio.gather(*held)
+    uri = f"/api/2.0/servers/{server}/"
+    assert (answer.status, answer.json) == (
+        200,
+        {"objects": [{"uuid": server, "resource_uri": uri}]},
+    )
+    assert (await api.get(uri)).json["name"] == "renamed"
 
 
 @pytest.mark.parametrize("limits", [unhurried(read_threads=1)])
