@@ -9,15 +9,18 @@ is sent as gone.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Literal, NamedTuple, Protocol, Self
 
 from ledger.domain.errors.store import StoreFailed, StoreUnreachable
 from ledger.store.seam import Commit
 from projections.feed.changes import Changes, JobChange
 from projections.feed.pacing import Backlog, Item, Pacing
-from projections.feed.resource_kinds import KINDS, LEAF, View
+from projections.feed.reading import count_jobs, how_many_fit, read_views
+from projections.feed.resource_kinds import KINDS, View
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
@@ -87,6 +90,8 @@ class Feed:
         self._pacing = Pacing(progress_s)
         self._woken = asyncio.Event()
         self._closed = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        """Of its own: nobody's long reads, nor writes to disks, delay what everybody is told."""
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -99,6 +104,7 @@ class Feed:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+        await asyncio.to_thread(self._thread.shutdown)
 
     # Followers
 
@@ -213,13 +219,14 @@ class Feed:
         """Send everything there is to send, some frames at a time; news before repetitions."""
         while True:
             self._gather()
-            again = False
-            turn = self._news.take(FRAMES_AT_ONCE)
-            if turn is None:
-                turn, again = self._repeats.take(FRAMES_AT_ONCE), True
+            backlog = self._news or self._repeats
+            turn = backlog.take(FRAMES_AT_ONCE)
             if turn is None:
                 return
-            await self._send_or_send_away(*turn, again=again)
+            account, items = turn
+            again = backlog is self._repeats
+            for item in await self._send_or_send_away(account, items, again=again):
+                backlog.add(account, item)
             await asyncio.sleep(0)
 
     def _gather(self) -> None:
@@ -280,29 +287,60 @@ class Feed:
             for resource in snapshot.in_motion(account):
                 self._repeats.add(account, Item(resource.kind, resource.uuid))
 
-    async def _send_or_send_away(self, account: str, items: list[Item], *, again: bool) -> None:
-        """Send what an account follows; if that cannot be shown, disconnect this account alone."""
+    async def _send_or_send_away(
+        self, account: str, items: list[Item], *, again: bool
+    ) -> Sequence[Item]:
+        """Send what an account follows; return what is left for its next turn.
+
+        If it cannot be shown, disconnect this account alone.
+        """
         try:
-            await self._send_frames(account, items, again=again)
+            return await self._send_frames(account, items, again=again)
         except StoreFailed:
             raise
         except Exception:
             log.exception("what account %s follows cannot be shown: it must read again", account)
             self._send_account_away(account, "feed failed")
+            return ()
 
-    async def _send_frames(self, account: str, items: list[Item], *, again: bool) -> None:
+    async def _send_frames(self, account: str, items: list[Item], *, again: bool) -> Sequence[Item]:
         """Read these resources and give their frames to the account's subscribers.
+
+        Return those that make this turn too long, so that other accounts wait for none of them.
+        """
+        if account not in self._subscribers:
+            return ()
+        with self._views.snapshot() as snapshot:
+            fitting = how_many_fit(snapshot, items)
+            views = read_views(snapshot, items[:fitting], account)
+        if fitting:
+            await self._send_short(account, items[:fitting], views, again=again)
+            return items[fitting:]
+        show = partial(self._read_and_show, items[0], account)
+        frame, jobs = await self._loop.run_in_executor(self._thread, show)
+        self._note_shown(items[0], jobs)
+        await self._give(account, [frame], again=again)
+        return items[1:]
+
+    def _read_and_show(self, item: Item, account: str) -> tuple[bytes, int]:
+        """Return the frame of a long resource, and of how many jobs it tells; in any thread."""
+        with self._views.long_snapshot() as snapshot:
+            view = read_views(snapshot, [item], account).get(item)
+        return self._show(item, view)
+
+    async def _send_short(
+        self, account: str, items: Sequence[Item], views: Mapping[Item, View], *, again: bool
+    ) -> None:
+        """Make frames and give them.
 
         Other tasks get their turn after every `TURN_S`, so subscribers get some at a time.
         """
-        if account not in self._subscribers:
-            return
-        with self._views.snapshot() as snapshot:
-            views = _read_views(snapshot, items, account)
         turn = _Turn(self._loop)
         made: list[bytes] = []
         for item in items:
-            made.append(self._frame(item, views.get(item)))
+            frame, jobs = self._show(item, views.get(item))
+            self._note_shown(item, jobs)
+            made.append(frame)
             if turn.is_over():
                 await self._give(account, made, again=again)
                 made.clear()
@@ -319,10 +357,14 @@ class Feed:
             if subscriber in self._subscribers.get(account, ()):  # it may have left meanwhile
                 subscriber.take(frames, again=again)
 
-    def _frame(self, item: Item, view: View | None) -> bytes:
-        if isinstance(view, JobTree) and view.children:
-            self._pacing.note_shown(item.uuid, _count_jobs(view), self._loop.time())
-        return self._render(KINDS[item.kind].resource_type, item.uuid, view)
+    def _show(self, item: Item, view: View | None) -> tuple[bytes, int]:
+        """Return the frame, and of how many jobs it tells, if it is of a tree."""
+        jobs = count_jobs(view) if isinstance(view, JobTree) and view.children else 0
+        return self._render(KINDS[item.kind].resource_type, item.uuid, view), jobs
+
+    def _note_shown(self, item: Item, jobs: int) -> None:
+        if jobs:
+            self._pacing.note_shown(item.uuid, jobs, self._loop.time())
 
 
 class _Turn:
@@ -339,18 +381,3 @@ class _Turn:
         """Let others work, then start over."""
         await asyncio.sleep(0)
         self._ends = self._loop.time() + TURN_S
-
-
-def _read_views(snapshot: Snapshot, items: list[Item], owner: str) -> dict[Item, View]:
-    """Return the views of these resources; those that are gone are missing."""
-    found: dict[Item, View] = {}
-    for kind, leaf in {(item.kind, item.leaf): None for item in items}:
-        uuids = [item.uuid for item in items if (item.kind, item.leaf) == (kind, leaf)]
-        read = LEAF.read if leaf else KINDS[kind].read
-        views = read(snapshot, uuids, owner)
-        found |= {Item(kind, uuid, leaf): view for uuid, view in views.items()}
-    return found
-
-
-def _count_jobs(tree: JobTree) -> int:
-    return 1 + sum(map(_count_jobs, tree.children))

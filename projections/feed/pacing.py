@@ -28,6 +28,9 @@ class Backlog:
     def add(self, account: str, item: Item) -> None:
         self._accounts.setdefault(account, {})[item] = None
 
+    def __bool__(self) -> bool:
+        return bool(self._accounts)
+
     def take(self, most: int) -> tuple[str, list[Item]] | None:
         """Take the next items of the account whose turn it is; then it is the others' turn."""
         if not self._accounts:

@@ -12,6 +12,7 @@ from projections.views.read_models import (
     TagView,
 )
 from projections.views.snapshot import Snapshot
+from projections.views.walks import Walked
 
 ViewWithUuid = JobTree | DriveView | ServerView | TagView | KeypairView
 View = ViewWithUuid | ProfileView
@@ -22,8 +23,11 @@ Read = Callable[[Snapshot, Sequence[str], str], Mapping[str, View]]
 
 
 class Kind(NamedTuple):
+    """A kind of resources; those that have `sizes` may be long."""
+
     resource_type: str
     read: Read
+    sizes: Walked | None = None
 
 
 def _among(read: Callable[[Snapshot, Sequence[str], str], Sequence[ViewWithUuid]]) -> Read:
@@ -39,14 +43,14 @@ def _profile(snapshot: Snapshot, _: Sequence[str], owner: str) -> Mapping[str, V
 
 
 KINDS: Mapping[str, Kind] = {
-    "job": Kind("jobs", _among(Snapshot.jobs_among)),
-    "drive": Kind("drives", _among(Snapshot.drives_among)),
-    "server": Kind("servers", _among(Snapshot.servers_among)),
-    "tag": Kind("tags", _among(Snapshot.tags_among)),
-    "keypair": Kind("keypairs", _among(Snapshot.keypairs_among)),
+    "job": Kind("jobs", _among(Snapshot.jobs_among), "jobs"),
+    "drive": Kind("drives", _among(Snapshot.drives_among), "drives"),
+    "server": Kind("servers", _among(Snapshot.servers_among), "servers"),
+    "tag": Kind("tags", _among(Snapshot.tags_among), "tags"),
+    "keypair": Kind("keypairs", _among(Snapshot.keypairs_among), "keypairs"),
     "profile": Kind("profile", _profile),
 }
 """By the first word of a stream's name."""
 
-LEAF = KINDS["job"]._replace(read=_among(Snapshot.leaves_among))
+LEAF = KINDS["job"]._replace(read=_among(Snapshot.leaves_among), sizes=None)
 """A job that has no sub-jobs and gets none: its tree need not be read."""

@@ -101,6 +101,10 @@ class Lists(Jobs):
         total = sum({each.read: each.size for each in found}.values())
         return [each.uuid for each in found] if total <= size else None
 
+    def sizes(self, kind: Walked, uuids: Iterable[str]) -> dict[str, int]:
+        """Return about how many bytes each of those that exist is long."""
+        return {each.uuid: each.size for each in self._sized(kind, uuids)}
+
     def _uuids(self, of: str, parameters: Sequence[str], limit: int, offset: int) -> Iterator[str]:
         sql = f"SELECT uuid FROM {of} LIMIT ? OFFSET ?"
         given: Sequence[str | int] = (*parameters, sql_limit(limit), offset)

@@ -22,12 +22,14 @@ from ledger.domain.commands import (
     CreateDrives,
     CreateJob,
     CreateServers,
+    CreateTags,
     DeleteDrives,
     DeleteServers,
     FailJob,
     MarkDriveReady,
     NewDrive,
     NewServer,
+    NewTag,
     SetRetention,
     StartAttempt,
     SucceedJob,
@@ -36,8 +38,9 @@ from ledger.domain.commands import (
 from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.store.seam import Commit, Cursor
+from projections.feed import reading
 from projections.feed.feed import FRAMES_AT_ONCE, Feed, Frames, Reason
-from projections.feed.pacing import PER_JOB_S
+from projections.feed.pacing import PER_JOB_S, Pacing
 from projections.feed.resource_kinds import View
 from projections.maintenance.retention.plan import plan_of
 from projections.maintenance.retention.sweep import sweep
@@ -857,3 +860,70 @@ async def test_a_watcher_is_woken_when_the_job_is_discarded(opened: Opened, feed
         discard_everything(opened)
         async with patience("for the watcher"):
             await changed.wait()
+
+
+# What is long
+
+
+async def test_what_is_long_is_shown_in_a_thread_and_others_have_turns_between(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an account's many long tags, another waits for one at the most; each is told whole."""
+    monkeypatch.setattr(reading, "TURN_BYTES", 4_000)
+    shown, made = frames(lambda: START), list[tuple[str, str]]()
+
+    def render(kind: str, uuid: str, view: View | None) -> bytes:
+        made.append((uuid, threading.current_thread().name.partition("_")[0]))
+        return shown(kind, uuid, view)
+
+    drives = tuple(f"d{number}" for number in range(20))
+    opened.do(new_drives(*drives))
+    mine, theirs = Ear(), Ear()
+    async with following(opened, render=render) as feed:
+        with feed.subscription(ME, mine), feed.subscription(SOMEBODY_ELSE, theirs):
+            tags = (NewTag("a", "", {}, drives), NewTag("b", "", {}, drives), NewTag("c", ""))
+            opened.do(CreateTags(ME, tags), new_drives("x", "y", owner=SOMEBODY_ELSE))
+            told = await mine.everything(opened)
+            await theirs.everything(opened, SOMEBODY_ELSE)
+    assert made[:5] == [
+        ("a", "feed"),
+        ("x", "MainThread"),
+        ("y", "MainThread"),
+        ("b", "feed"),
+        ("c", "MainThread"),
+    ]
+    assert {each.uuid for each in told} == {"a", "b", "c", *drives}
+    assert {thread for uuid, thread in made if uuid not in ("a", "b")} == {"MainThread"}
+
+
+async def test_a_long_tree_of_jobs_is_shown_in_a_thread(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And paced as shorter ones are."""
+    monkeypatch.setattr(reading, "TURN_BYTES", 4_000)
+    threads: dict[str, str] = {}
+
+    def render(kind: str, uuid: str, view: View | None) -> bytes:
+        threads.setdefault(uuid, threading.current_thread().name.partition("_")[0])
+        return frames(lambda: START)(kind, uuid, view)
+
+    noted: list[tuple[str, int]] = []
+    note = Pacing.note_shown
+
+    def note_shown(self: Pacing, job: str, jobs: int, now: float) -> None:
+        noted.append((job, jobs))
+        note(self, job, jobs, now)
+
+    monkeypatch.setattr(Pacing, "note_shown", note_shown)
+    drives = tuple(f"d{number}" for number in range(8))
+    ready_drives(opened, *drives)
+    opened.do(new_server("s", *drives))
+    ear = Ear()
+    async with following(opened, render=render) as feed:
+        with feed.subscription(ME, ear):
+            opened.do(CloneServer(ME, "s", "copy", "j"))
+            told = await ear.everything(opened)
+    assert ("jobs", "j") in [each.thing for each in told]
+    assert threads.pop("j") == "feed"
+    assert set(threads.values()) == {"MainThread"}
+    assert ("j", 9) in noted
