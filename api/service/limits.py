@@ -56,7 +56,7 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     tags_per_account: Annotated[int, number("tags of one account")] = 5_000
     keypairs_per_account: Annotated[int, number("keypairs of one account")] = 1_000
     things_per_tag: Annotated[int, number("drives and servers that bear one tag")] = 5_000
-    tags_per_thing: Annotated[int, number("tags of one drive or server")] = 50
+    tags_per_thing: Annotated[int, number("tags of one drive or server")] = 20
     unfinished_uploads: Annotated[
         int, number("uploads of all accounts whose last chunk has not come")
     ] = 1_000
