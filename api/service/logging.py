@@ -39,6 +39,8 @@ def log_to_stderr(log_format: LogFormat) -> None:
     logging.getLogger("aiohttp.server").addFilter(_in_one_line)
     logging.getLogger("asyncio").addFilter(OncePerSecond())
     logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it logs every task
+    # It logs each attempt to connect, several a second; that the server is away we say ourselves.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 def formatter(log_format: LogFormat) -> logging.Formatter:

@@ -20,6 +20,7 @@ from ledger.images import pool_thread
 from ledger.images.pool_thread import PoolThread
 from ledger.images.pools import Pool, Room
 from ledger.workers import transfer_threads
+from ledger.workers.image_keeper import THREADS
 from ledger.workers.transfer_threads import PROMPT_THREADS
 from tests.api.begun import begin_as
 from tests.api.calling import ALICE, AUDITOR, DRIVE, SIZE, Api, KnownAccounts
@@ -127,6 +128,7 @@ async def test_a_pool_that_hangs_costs_only_the_requests_that_need_it(
     """Those are refused in words, and nothing is recorded. All others read and write."""
     far, near = await api.drive(), await api.drive(storage_type="ssd")
     machine = await api.server(near, far)
+    resized = [await api.drive() for _ in range(THREADS)]
     server.hang()
     for request in (
         api.post(f"/drives/{far}/action/?do=clone"),
@@ -140,9 +142,14 @@ async def test_a_pool_that_hangs_costs_only_the_requests_that_need_it(
         assert refused.headers["X-Ledger-Outcome"] == "not-recorded"
         assert "Retry-After" in refused.headers
     await api.drive(storage_type="ssd")
+    for each in resized:
+        assert (
+            await api.post(f"/drives/{each}/action/?do=resize", {"size": 2 * SIZE})
+        ).status == 202
+    await api.drive(storage_type="ssd")  # by threads that wait for no image of the other pool
     await api.clone(near, storage_type="ssd")
     assert (await api.put(f"/drives/{far}/", {"name": "elm"})).status == 200
-    assert (await api.get("/drives/")).json["meta"]["total_count"] == 4
+    assert (await api.get("/drives/")).json["meta"]["total_count"] == 5 + THREADS
     shown = await api.get("/ledger/status/", by=AUDITOR)
     assert {pool["name"] for pool in shown.json["pools"]} == {"nfs", "local"}
     server.answer()

@@ -219,6 +219,8 @@ def test_workers_survive_while_the_database_is_away(fleet: Fleet) -> None:
         wait_for_heartbeats(fleet)
     assert {fleet.job(job).attempt for job in copies.drives} == {1}
     assert not [each for each in (worker, *others) if "is gone" in each.logged()]
+    assert "PostgreSQL is away" in worker.logged()
+    assert "psycopg.pool" not in worker.logged(), "it logs each attempt to connect"
     assert worker.stop() == 0
     fleet.wait_until("success", list(copies.drives))
     check_images(fleet, copies)
