@@ -96,7 +96,7 @@ def test_a_start_deletes_expired_sessions(serve: Serve, data: Path) -> None:
         connection.executemany(
             "INSERT INTO sessions VALUES (?, 'uuid', x'00', ?, ?)",
             [
-                (name, now.isoformat(), (now + timedelta(minutes=later)).isoformat())
+                (name, now.isoformat(), (now + timedelta(days=later)).isoformat())
                 for name, later in ((b"expired", -1), (b"valid", 1))
             ],
         )
