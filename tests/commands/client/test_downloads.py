@@ -72,9 +72,11 @@ class Downloading:
         await download(self.client, self.drive, self.file, lambda _done, _total: None)
 
     async def change(self) -> None:
-        """The image becomes another one of the same size."""
+        """The image becomes another one of the same size, a second later than the last."""
+        later = self.image.stat().st_mtime_ns + 10**9
         self.content = os.urandom(SIZE)
         self.image.write_bytes(self.content)
+        os.utime(self.image, ns=(later, later))
 
     async def fail(self, kind: type[ClientError], saying: str | None = None) -> None:
         with pytest.raises(kind, match=saying):
