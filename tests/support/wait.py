@@ -25,11 +25,11 @@ def wait_for(
     within_s: float = PATIENCE_S,
     pause_s: float = PAUSE_S,
 ) -> T:
-    """Return what `find` returns once that is neither None nor False."""
+    """Return what `find` returns once that is true; nothing is found in what is empty, or 0."""
     give_up = time.monotonic() + within_s
     while True:
         found = find()
-        if found is not None and found is not False:
+        if found:
             return found
         if time.monotonic() > give_up:
             pytest.fail(f"waited {within_s:g} s in vain: {what}")
@@ -49,7 +49,7 @@ async def wait_until(
         found = find()
         if isinstance(found, Awaitable):
             found = await found
-        if found is not None and found is not False:
+        if found:
             return found
         if time.monotonic() > give_up:
             pytest.fail(f"waited {within_s:g} s in vain: {what}")
