@@ -39,6 +39,7 @@ _CURRENT: dict[type[Event], str] = {
     jobs.JobSucceeded: "job-succeeded/2",
     jobs.JobFailed: "job-failed/2",
     jobs.JobCancelled: "job-cancelled/2",
+    jobs.JobLabelled: "job-labelled/1",
     producers.JobRegistered: "job-registered/1",
     producers.ProgressReported: "progress-reported/1",
     producers.JobAttemptReturned: "job-attempt-returned/1",

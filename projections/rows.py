@@ -24,6 +24,7 @@ from projections.tables import (
     JobResourceRow,
     JobRow,
     KeypairRow,
+    LabelRow,
     ProfileRow,
     ServerRow,
     TagResourceRow,
@@ -118,6 +119,10 @@ def _job_rows(job: Job) -> Rows:
                 operation=job.operation,
             )
             for place, named in enumerate(job.resources)
+        ),
+        *(
+            LabelRow(job.owner, key, value, shown.created, job.uuid)
+            for key, value in job.labels.items()
         ),
     )
 

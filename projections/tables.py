@@ -148,6 +148,16 @@ class KeypairRow(Struct, frozen=True, gc=False):
     meta: bytes
 
 
+class LabelRow(Struct, frozen=True, gc=False):
+    """A label of a job, so that a selector finds the job in the order of its creation."""
+
+    owner: str
+    key: str
+    value: str
+    created: str
+    uuid: str
+
+
 class ProfileRow(Struct, frozen=True, gc=False):
     """The part of an account's profile on which decisions depend."""
 
@@ -197,6 +207,7 @@ TableRow = (
     | JobResourceRow
     | JobRow
     | KeypairRow
+    | LabelRow
     | ProfileRow
     | ServerRow
     | TagResourceRow
@@ -234,6 +245,7 @@ TABLES = (
     Table("job_resources", JobResourceRow, 2),
     Table("jobs", JobRow, 1),
     Table("keypairs", KeypairRow, 1),
+    Table("labels", LabelRow, 5),
     Table("profiles", ProfileRow, 1),
     Table("servers", ServerRow, 1),
     Table("tag_resources", TagResourceRow, 2),
@@ -272,7 +284,8 @@ def upsert(table: Table, generation: int) -> str:
     marks = ", ".join("?" * len(table.columns))
     return (
         f"INSERT INTO {table.name}_g{generation} VALUES ({marks})"
-        f" ON CONFLICT ({', '.join(table.keys)}) DO UPDATE SET {changes}"
+        f" ON CONFLICT ({', '.join(table.keys)})"
+        f" {f'DO UPDATE SET {changes}' if changes else 'DO NOTHING'}"
     )
 
 

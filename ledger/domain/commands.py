@@ -315,6 +315,15 @@ class CancelJob(Struct, frozen=True, gc=False):
     job: str
 
 
+class LabelJob(Struct, frozen=True, gc=False):
+    """Set some labels of a job, and remove others, also after its end; see `domain/labels`."""
+
+    owner: str
+    job: str
+    labels: dict[str, str] = {}
+    remove: tuple[str, ...] = ()
+
+
 class StartAttempt(Struct, frozen=True, gc=False):
     """A worker begins an attempt at a job; `attempt` is the job's last one plus one."""
 
@@ -366,7 +375,8 @@ class SetRetention(Struct, frozen=True, gc=False):
 class DiscardJobs(Struct, frozen=True, gc=False):
     """Discard trees of jobs that ended before the cutoff, and streams that no job names any more.
 
-    `rows` are all rows that show them. `unread` are the streams that cannot be folded, and were
+    `rows` are all rows that show them, as they were when the guards of the trees were `guards`.
+    `unread` are the streams that cannot be folded, and were
     released to be discarded unread. `last`: with this the sweep has discarded all that was due.
     """
 
@@ -379,6 +389,7 @@ class DiscardJobs(Struct, frozen=True, gc=False):
     rows: tuple[RowKey, ...]
     unread: tuple[str, ...] = ()
     last: bool = False
+    guards: tuple[int, ...] = ()
 
 
 class RecordArchive(Struct, frozen=True, gc=False):
@@ -444,6 +455,7 @@ Command = (
     | EditProfile
     | CreateJob
     | CancelJob
+    | LabelJob
     | StartAttempt
     | LoseAttempt
     | UpdateProgress

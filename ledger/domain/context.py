@@ -38,7 +38,8 @@ class State(Counts, Protocol):
     """The current state, including the changes that the decision has yielded.
 
     Looking at a drive, a server or a keypair guards it: if another process changes it, or decides
-    about it, at the same moment, one of the two decisions is made anew.
+    about it, at the same moment, one of the two decisions is made anew. So does discarding a tree
+    of jobs with the tree.
     """
 
     @property
@@ -74,6 +75,12 @@ class State(Counts, Protocol):
 
     def act(self, kind: type[A], stream: str) -> A | None:
         """Return one of the ledger's own acts, if there is one of this kind under this name."""
+
+    def guard(self, root: str) -> int:
+        """Return how often the guard of the tree of this root was raised, and rest on that.
+
+        Whatever is recorded about a job that has ended raises the guard of its tree.
+        """
 
     def is_spent(self, job: str) -> bool:
         """Return whether a job with this uuid was discarded, however long ago.

@@ -42,6 +42,7 @@ from ledger.domain.events.jobs import (
     JobCancelled,
     JobCreated,
     JobFailed,
+    JobLabelled,
     JobSucceeded,
     ProgressUpdated,
 )
@@ -61,6 +62,7 @@ from ledger.domain.events.tags import (
     TagCreated,
     TagDeleted,
 )
+from ledger.domain.labels import CHANGES_MOST, LABELS_MOST, changed, wrong_label
 from ledger.domain.producers import rules as producers
 
 _FIRST = {
@@ -147,6 +149,8 @@ def _sweep_violation(state: Aggregate | None, event: JobsDiscarded) -> str | Non
 
 
 def _job_violation(job: Job, event: Event) -> str | None:
+    if isinstance(event, JobLabelled):
+        return _label_violation(job, event)
     if job.produced is not None:
         return producers.violation(job, job.produced, event)
     if job.state != "started":
@@ -163,6 +167,20 @@ def _job_violation(job: Job, event: Event) -> str | None:
             return None if untouched else "the job was begun before it was registered"
         case _:
             return f"a job has no {type(event).__name__}"
+
+
+def _label_violation(job: Job, event: JobLabelled) -> str | None:
+    wrong = wrong_label(event.labels, event.removed)
+    if wrong is not None:
+        return wrong
+    if job.label_changes >= CHANGES_MOST:
+        return f"the labels had been changed {job.label_changes} times"
+    if not event.labels and not event.removed:
+        return "no label was changed"
+    if not job.labels.keys() >= set(event.removed):
+        return "a label was removed that was not there"
+    number = len(changed(job.labels, event.labels, event.removed))
+    return f"the job had {number} labels" if number > LABELS_MOST else None
 
 
 def _parent_violation(job: Job, event: ChildAttached | ChildEnded) -> str | None:

@@ -32,6 +32,8 @@ CACHED_BYTES = 32 * 1024**2
 
 A drive's `meta` may have 64 KiB; a tag may be on thousands of things.
 """
+LABEL_BYTES = 500
+"""What a label of a job takes in memory, with its row."""
 SHORT_TEXT = 1_000
 """Shorter texts do not count: their number is bounded."""
 NAMED_BYTES = 150
@@ -63,6 +65,11 @@ class StateCache:
 
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         return self._counts.exceeds(holding, limit, more)
+
+    def guard_now(self, name: str) -> int:
+        """Return the version as it is in the store: a cached one may be older than the caller's."""
+        self._relations.drop(name)
+        return self.cached_relations(name).guard
 
     def has_spent(self, job: str) -> bool:
         return read_patiently(self._store, partial(spent_ids.is_spent, job=job))
@@ -114,6 +121,7 @@ class StateCache:
         for _, stream, topic in news:
             self._streams.drop(stream)
             self._relations.drop(stream.partition("-")[2])
+            self._relations.drop(stream)  # the guard of its tree, if it is a root
             if name_of(topic) in _NAMES_OF_RELATING:
                 self._relations.clear()
         self._counts.note_others(topic for _, _, topic in news)
@@ -134,9 +142,9 @@ class StateCache:
 
 
 def _stream_bytes(cached: CachedStream) -> int:
-    """Return how long its texts are, or the list of what bears a tag; those of a job are short."""
+    """Return how long it is, its texts or the list of what bears it; of a job, its labels."""
     if isinstance(cached.state, Job):
-        return 0
+        return LABEL_BYTES * len(cached.state.labels)
     if isinstance(cached.state, Tag):
         return _text_bytes(cached) + _named_bytes(len(cached.state.resources))
     return _text_bytes(cached)

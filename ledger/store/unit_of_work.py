@@ -92,6 +92,11 @@ RELATING = (
 use other addresses."""
 
 
+def tree_guard(root: str) -> str:
+    """Return the name of a tree's guard. No drive has it, whatever uuid a client chose."""
+    return job_stream(root)
+
+
 class CachedRelations(NamedTuple):
     """The relations of a drive or server, at a version of its guard."""
 
@@ -108,6 +113,9 @@ class Base(Protocol):
 
     def is_new(self, stream: str) -> bool:
         """Whether a new stream can begin without being looked up first."""
+
+    def guard_now(self, name: str) -> int:
+        """Return the version of a guard, including what is staged; read it anew."""
 
     def has_spent(self, job: str) -> bool:
         """Return whether the job was discarded."""
@@ -217,6 +225,15 @@ class UnitOfWork:
     def act(self, kind: type[A], stream: str) -> A | None:
         return self._state(kind, stream)
 
+    def guard(self, root: str) -> int:
+        name = tree_guard(root)
+        version = self._base.guard_now(name)
+        self.guarded.add(name)
+        return version
+
+    def guard_now(self, name: str) -> int:
+        return self._base.guard_now(name) + (name in self.guarded)
+
     def is_spent(self, job: str) -> bool:
         self.unspent.add(job)
         return self.has_spent(job)
@@ -246,6 +263,8 @@ class UnitOfWork:
         begins = isinstance(recorded.event, _FIRST_EVENTS)
         cached = self._begin_stream(stream) if begins else self.cached_stream(stream)
         state = evolve(cached.state, stream, recorded)
+        if isinstance(cached.state, Job) and cached.state.ended is not None:
+            self._follow_end(cached.state)
         if isinstance(recorded.event, RELATING):
             self._relate(*changed_by(recorded.event, cached.state, state))
         if isinstance(recorded.event, COUNTING):
@@ -255,6 +274,14 @@ class UnitOfWork:
         version = cached.version + 1
         self.streams[stream] = CachedStream(version, state, {})
         self.events.append((stream, version, recorded))
+
+    def _follow_end(self, job: Job) -> None:
+        """Rest an event that follows the end of a job on the job not being discarded.
+
+        A discard of its tree that has not seen the event collides with it at the guard.
+        """
+        self._guard(tree_guard(job.root))
+        self.unspent.add(job.uuid)
 
     def _hold(self, holdings: Iterable[Holding], n: int) -> None:
         for holding in holdings:

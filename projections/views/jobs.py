@@ -272,10 +272,10 @@ def silent_jobs(cursor: Cursor, before: str, limit: int) -> list[str]:
     """
     cursor.execute(
         f"WITH leaf AS ({_running_leaves(live_generation(cursor))}),"
-        " busy AS (SELECT DISTINCT pool FROM leaf WHERE begun AND last_modified >= ?)"
-        " SELECT uuid FROM leaf WHERE last_modified < ?"
+        " busy AS (SELECT DISTINCT pool FROM leaf WHERE begun AND reported >= ?)"
+        " SELECT uuid FROM leaf WHERE reported < ?"
         " AND (begun OR NOT EXISTS (SELECT 1 FROM busy WHERE busy.pool = leaf.pool))"
-        " ORDER BY last_modified, uuid LIMIT ?",
+        " ORDER BY reported, uuid LIMIT ?",
         (before, before, limit),
     )
     return [uuid for (uuid,) in cursor.fetchall()]
@@ -305,7 +305,8 @@ def _running_leaves(generation: int) -> str:
     """Return the SQL of running jobs without sub-jobs, with the pool of what they make."""
     jobs = f"jobs_g{generation}"
     return (
-        "SELECT job.uuid, job.last_modified, job.began IS NOT NULL AS begun, drive.pool"
+        "SELECT job.uuid, coalesce(job.reported, job.created) AS reported,"
+        " job.began IS NOT NULL AS begun, drive.pool"
         f" FROM {jobs} job LEFT JOIN job_resources_g{generation} destination"
         " ON destination.job = job.uuid AND destination.role = 'destination'"
         f" LEFT JOIN drives_g{generation} drive ON drive.uuid = destination.resource"

@@ -120,6 +120,10 @@ def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
     cursor.execute(f"SELECT job, place FROM job_resources_g{g} WHERE job = ?", (uuid,))
     keys += [("job_resources", tuple(key)) for key in cursor.fetchall()]
     cursor.execute(
+        f"SELECT owner, key, value, created, uuid FROM labels_g{g} WHERE uuid = ?", (uuid,)
+    )
+    keys += [("labels", tuple(key)) for key in cursor.fetchall()]
+    cursor.execute(
         f"SELECT owner, recorded_at, stream, version FROM audit_log_g{g} WHERE stream = ?",
         (stream,),
     )

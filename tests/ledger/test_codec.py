@@ -266,6 +266,10 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             _at(7),
         ),
     ],
+    "job-labelled/1": [
+        _recorded(jobs.JobLabelled({"example.test/env": "prod", "empty": ""}, ("team",)), _at(8)),
+        _recorded(jobs.JobLabelled(), _at(8)),
+    ],
     "drive-created/1": [
         _recorded(drives.DriveCreated("account-1", DEFINITION, "pool-1", "upload"), _at(8)),
     ],

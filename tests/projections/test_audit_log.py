@@ -59,6 +59,7 @@ TOLD: list[tuple[str, Event, list[Line]]] = [
     ),
     ("job-j", jobs.JobCreated("drive_clone", ME, (), "j"), []),
     ("job-j", jobs.JobCreated("no operation of ours", ME, NAMED, "j"), []),
+    ("job-j", jobs.JobLabelled({"env": "prod"}, ("team",)), []),
     ("job-j", jobs.ChildAttached("k"), []),
     ("job-j", jobs.JobAttemptStarted(1, "w"), []),
     ("job-j", jobs.JobAttemptLost(1), []),

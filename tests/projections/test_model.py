@@ -295,6 +295,17 @@ class Histories(RuleBasedStateMachine):
         uuid = self.pick(self.jobs, which)
         self.do(c.CancelJob(owner, uuid), self.model.cancel(owner, uuid))
 
+    @rule(
+        owner=OWNERS,
+        which=WHICH,
+        key=st.sampled_from(["env", "team"]),
+        value=st.sampled_from([None, "", "a", "b"]),
+    )
+    def label(self, owner: str, which: int, key: str, value: str | None) -> None:
+        uuid = self.pick(self.jobs, which)
+        labels, removed = ({}, (key,)) if value is None else ({key: value}, ())
+        self.do(c.LabelJob(owner, uuid, labels, removed), self.model.label(owner, uuid, key, value))
+
     @rule(workers=st.lists(st.tuples(WHICH, ENDINGS, PERCENTS), min_size=1, max_size=4))
     def work(self, workers: list[tuple[int, bool | None, list[int]]]) -> None:
         """Workers take up running jobs and report of them, so that jobs get on and do end."""
@@ -354,6 +365,11 @@ class Histories(RuleBasedStateMachine):
     def check_the_end(self) -> None:
         assert self.opened.replay().divergence is None
         live = self.opened.rows()
+        assert {(owner, key, value, uuid) for owner, key, value, _, uuid in live["labels"]} == {
+            (job.owner, *label, uuid)
+            for uuid, job in self.model.jobs.items()
+            for label in job.labels.items()
+        }
         self.reopen()
         self.views_say_what_the_model_says()
         rebuilt = self.opened.rebuild()

@@ -14,7 +14,7 @@ import pytest
 
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.commands import Command
-from ledger.domain.context import Change, Environment, Fact
+from ledger.domain.context import Change, Discarded, Environment, Fact
 from ledger.domain.decisions import decide
 from ledger.domain.errors import Refusal
 from ledger.domain.event_rules import violation
@@ -41,6 +41,9 @@ class _Nothing:
 
     def is_new(self, stream: str) -> bool:
         return False
+
+    def guard_now(self, _: str) -> int:
+        return 0
 
     def has_spent(self, _: str) -> bool:
         return False
@@ -104,6 +107,8 @@ class Given:
             for change in decide(command, above, self._circumstances):
                 if isinstance(change, Fact):
                     _stage(above, change)
+                elif isinstance(change, Discarded):
+                    above.discard(change)
                 changes.append(change)
         except Refusal as refusal:
             return Outcome(self.world, [], refusal)

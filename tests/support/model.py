@@ -268,6 +268,16 @@ class Model(State):
                 self.jobs[leaf].state = "cancelled"
                 self._ended(leaf)
 
+    @_all_or_nothing
+    def label(self, owner: str, uuid: str, key: str, value: str | None) -> None:
+        """Set the label or, without a value, remove it."""
+        if uuid not in self.jobs or self.jobs[uuid].owner != owner:
+            raise Refuse(JobNotFound)
+        if value is None:
+            self.jobs[uuid].labels.pop(key, None)
+        else:
+            self.jobs[uuid].labels[key] = value
+
     def _settle(self, uuid: str) -> None:
         """End the job, as all jobs below it have ended."""
         job = self.jobs[uuid]

@@ -44,6 +44,7 @@ class ModelJob:
     attempt: int = 0
     lost: bool = False
     children: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 class Refuse(Exception):

@@ -18,6 +18,7 @@ from ledger.domain.commands import (
     EditDrive,
     EditProfile,
     FailJob,
+    LabelJob,
     LoseAttempt,
     MarkDriveReady,
     NewDrive,
@@ -112,4 +113,8 @@ STORY: tuple[Command, ...] = (
     ChangePower(ME, "u", "start"),
     DeleteKeypair(ME, "lost"),
     *PRODUCED,
+    # labels of a job that runs, and of one that has ended
+    LabelJob(ME, "root", {"env": "prod", "example.test/team": "a"}),
+    LabelJob(ME, "root", {"env": "test"}, ("example.test/team",)),
+    LabelJob(ME, "clone-of-s", {"env": "prod", "note": ""}),
 )

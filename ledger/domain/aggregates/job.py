@@ -4,6 +4,8 @@
        ├──────> failed       (a leaf: its worker reports it; a parent: all ended, one failed)
        └──────> cancelled    (a leaf: its owner wants it; a parent: all ended, one so, none failed)
 
+An end is final. Only labels and reports that are late may follow it.
+
 A parent's progress is not here: it is computed from its descendants' when it is read, so that a
 child's progress writes to no other stream.
 """
@@ -30,6 +32,7 @@ from ledger.domain.events.jobs import (
     JobCreated,
     JobEvent,
     JobFailed,
+    JobLabelled,
     JobSucceeded,
     OperationName,
     ProgressUpdated,
@@ -46,6 +49,7 @@ from ledger.domain.events.producers import (
     LateReportRecorded,
     ProgressReported,
 )
+from ledger.domain.labels import changed
 
 JobState = Literal["started", "success", "failed", "cancelled"]
 
@@ -105,6 +109,8 @@ class Job(Struct, frozen=True, gc=False):
     error: str | None = None
     children: Children = Children()
     produced: Produced | None = None
+    labels: Mapping[str, str] = {}
+    label_changes: int = 0
 
     def destination(self, kind: str) -> str | None:
         """Return the uuid of the drive or server of this kind that the job makes, if any."""
@@ -177,9 +183,18 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
         case JobCancelled():
             return replace(job, last_modified=at, ended=at, state="cancelled", lost=False)
         case JobRegistered():
-            return replace(job, last_modified=at, produced=produced.register(event))
+            return replace(
+                job, last_modified=at, produced=produced.register(event), labels=event.labels
+            )
         case JobSealed() | JobCancelRequested() | JobCancelSeen() | LateReportRecorded():
             return replace(job, last_modified=at)
+        case JobLabelled():
+            return replace(
+                job,
+                last_modified=at,
+                labels=changed(job.labels, event.labels, event.removed),
+                label_changes=job.label_changes + 1,
+            )
         case JobCreated():
             raise AssertionError(f"job {uuid} created twice")
         case _:

@@ -51,6 +51,7 @@ _DECISIONS: Mapping[type[Command], Decision] = {
         change.edit_profile,
         jobs.create_job,
         jobs.cancel_job,
+        jobs.label_job,
         jobs.start_attempt,
         jobs.lose_attempt,
         jobs.update_progress,

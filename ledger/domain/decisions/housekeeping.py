@@ -18,7 +18,13 @@ from ledger.domain.commands import (
     SetRetention,
 )
 from ledger.domain.context import Change, Discarded, Environment, Fact, State
-from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue, NotParked, NotReleased
+from ledger.domain.errors.housekeeping import (
+    KeepOutOfRange,
+    NotDue,
+    NotParked,
+    NotReleased,
+    TreeChanged,
+)
 from ledger.domain.events.housekeeping import (
     POLICY_STREAM,
     DiscardedTree,
@@ -50,7 +56,7 @@ def set_retention(
 
 
 def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -> Iterator[Change]:
-    """Discard trees of jobs and other streams. Raise `NotDue`, `NotReleased`."""
+    """Discard trees of jobs and other streams. Raise `NotDue`, `NotReleased`, `TreeChanged`."""
     policy = state.act(Policy, POLICY_STREAM) or Policy()
     keep = policy.keep(state.now)
     if keep != command.keep or command.cutoff > state.now - keep:
@@ -60,7 +66,9 @@ def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -
     assert sweep is None or not sweep.complete, f"{stream} is over"
     for unread in command.unread:
         _require_skipped(unread, state)
-    for tree in command.trees:
+    for tree, guard in zip(command.trees, command.guards, strict=True):
+        if state.guard(tree.jobs[0]) != guard:
+            raise TreeChanged(tree.jobs[0])
         _require_due(tree, command, state)
     event = JobsDiscarded(
         command.keep,

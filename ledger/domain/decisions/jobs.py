@@ -12,6 +12,7 @@ from ledger.domain.commands import (
     CancelJob,
     CreateJob,
     FailJob,
+    LabelJob,
     LoseAttempt,
     StartAttempt,
     SucceedJob,
@@ -23,14 +24,17 @@ from ledger.domain.decisions.ownership import own_server, visible_drive
 from ledger.domain.decisions.power import start_automatically
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.jobs import (
+    BadLabel,
     JobDiscarded,
     JobHasChildren,
     JobHasWorker,
     JobNotFound,
     JobOver,
+    LabelsFixed,
     ProgressWentBack,
     StaleAttempt,
     TooDeep,
+    TooManyLabels,
 )
 from ledger.domain.events.drives import DriveReady, drive_stream
 from ledger.domain.events.jobs import (
@@ -42,12 +46,14 @@ from ledger.domain.events.jobs import (
     JobCancelled,
     JobCreated,
     JobFailed,
+    JobLabelled,
     JobSucceeded,
     OperationName,
     ProgressUpdated,
     Resource,
     job_stream,
 )
+from ledger.domain.labels import CHANGES_MOST, LABELS_MOST, changed, wrong_label
 
 DEPTH_LIMIT = 100
 """Levels of a tree of jobs; far more could not be written as nested JSON."""
@@ -183,6 +189,32 @@ def cancel_job(command: CancelJob, state: State, environment: Environment) -> It
     job = _running_job(state, command.job, command.owner)
     for leaf in list(_running_leaves(state, job)):
         yield from _end_in_cancellation(state, environment, leaf)
+
+
+def label_job(command: LabelJob, state: State, environment: Environment) -> Iterator[Change]:
+    """Change labels of a job, whether or not it has ended; what is so already is not recorded.
+
+    Raise `BadLabel`, `TooManyLabels`, `LabelsFixed`, `JobNotFound`, `JobDiscarded`.
+    """
+    wrong = wrong_label(command.labels, command.remove)
+    if wrong is not None:
+        raise BadLabel(wrong)
+    if max(len(command.labels), len(command.remove)) > LABELS_MOST:
+        raise TooManyLabels(LABELS_MOST)
+    if state.is_spent(command.job):
+        raise JobDiscarded(command.job)
+    job = state.job(command.job)
+    if job is None or job.owner != command.owner:
+        raise JobNotFound(command.job)
+    new = {key: value for key, value in command.labels.items() if job.labels.get(key) != value}
+    removed = tuple(key for key in dict.fromkeys(command.remove) if key in job.labels)
+    if not new and not removed:
+        return
+    if len(changed(job.labels, new, removed)) > LABELS_MOST:
+        raise TooManyLabels(LABELS_MOST)
+    if job.label_changes >= CHANGES_MOST:
+        raise LabelsFixed(job.uuid, CHANGES_MOST)
+    yield Fact(job_stream(job.uuid), JobLabelled(new, removed))
 
 
 def _running_leaves(state: State, job: Job) -> Iterator[Job]:

@@ -12,6 +12,13 @@ class NotDue(WrongState):
         super().__init__(f"{what} is not due: jobs are kept for {keep}")
 
 
+class TreeChanged(WrongState):
+    """Something was recorded in a tree of jobs after its rows had been read, to be dropped."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(f"the tree of job {root} has changed since it was read")
+
+
 class NotReleased(WrongState):
     """The stream was not released to be discarded unread."""
 

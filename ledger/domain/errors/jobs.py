@@ -14,6 +14,28 @@ class JobDiscarded(NotFound):
         super().__init__(f"job {uuid} was discarded; no other can have its uuid")
 
 
+class BadLabel(Invalid):
+    """A key or value is not as those of labels are."""
+
+    point = "labels"
+
+
+class TooManyLabels(Invalid):
+    """A job can have few labels, and a change can name as many."""
+
+    point = "labels"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"a job can have {most} labels, and a change can name as many")
+
+
+class LabelsFixed(WrongState):
+    """The labels of the job have been changed as often as they can be."""
+
+    def __init__(self, uuid: str, most: int) -> None:
+        super().__init__(f"the labels of job {uuid} have been changed {most} times, and stay")
+
+
 class TooDeep(Invalid):
     """The tree of jobs would have too many levels."""
 

@@ -142,6 +142,13 @@ class JobCancelled(Closed, frozen=True, omit_defaults=True):
     result: Text | None = None
 
 
+class JobLabelled(Closed, frozen=True):
+    """The owner set some labels of the job, and removed others; this may also follow its end."""
+
+    labels: dict[str, str] = {}
+    removed: tuple[str, ...] = ()
+
+
 JobEvent = (
     JobCreated
     | ChildAttached
@@ -152,6 +159,7 @@ JobEvent = (
     | JobSucceeded
     | JobFailed
     | JobCancelled
+    | JobLabelled
     | ProducerEvent
 )
 

@@ -1,4 +1,4 @@
-"""The table of guards, which count the decisions that rest on a drive or server."""
+"""The table of guards, which count the decisions that rest on a drive, server or tree of jobs."""
 
 from collections.abc import Iterable
 
@@ -11,6 +11,6 @@ def version_of(cursor: Cursor, uuid: str) -> int:
     return int(cursor.fetchone()[0])
 
 
-def remove(cursor: Cursor, uuids: Iterable[str]) -> None:
-    """Remove the guards of drives and servers that are gone for good."""
-    cursor.executemany("DELETE FROM guards WHERE uuid = ?", [(uuid,) for uuid in uuids])
+def remove(cursor: Cursor, names: Iterable[str]) -> None:
+    """Remove the guards of drives, servers and trees of jobs that are gone for good."""
+    cursor.executemany("DELETE FROM guards WHERE uuid = ?", [(name,) for name in names])

@@ -34,6 +34,7 @@ from ledger.store.parameters import sliced
 from ledger.store.seam import Cursor, Log, LoggedEvent
 from ledger.store.tables import guards, spent_ids
 from ledger.store.tables.tiles import gone_count
+from ledger.store.unit_of_work import tree_guard
 from ledger.store.writer import Caller
 from projections.maintenance.retention.archive_index import archived_trees
 from projections.maintenance.retention.sweep import SYSTEM, RetentionStopped, never
@@ -174,9 +175,10 @@ class _Compaction:
             self._unless_stopping(None)
             self._ledger.exclusive(partial(_delete_some, left=left)).result()
             time.sleep(PAUSE_S)
-        uuids = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
-        for some in sliced(uuids, DELETED_AT_ONCE):
-            self._ledger.exclusive(partial(guards.remove, uuids=some)).result()
+        names = [stream.partition("-")[2] for sweep in swept for stream in sweep.others]
+        names += [tree_guard(tree.jobs[0]) for sweep in swept for tree in sweep.trees]
+        for some in sliced(names, DELETED_AT_ONCE):
+            self._ledger.exclusive(partial(guards.remove, names=some)).result()
         with self._ledger.log() as log:
             gone = gone_count(log.cursor())
         self._ledger.execute_blocking(RecordCompaction(uuid, gone), self._by)

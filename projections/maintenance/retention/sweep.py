@@ -13,11 +13,14 @@ from typing import NamedTuple
 from ledger.application import Ledger
 from ledger.domain.commands import DiscardJobs, ParkStream
 from ledger.domain.errors import Expected
+from ledger.domain.errors.housekeeping import TreeChanged
 from ledger.domain.errors.store import UnreadableStream
 from ledger.domain.events.housekeeping import DiscardedTree
 from ledger.domain.retention_policy import Plan
 from ledger.store.parameters import sliced
 from ledger.store.seam import Log, RowKey
+from ledger.store.tables import guards
+from ledger.store.unit_of_work import tree_guard
 from ledger.store.writer import Caller
 from projections.maintenance.retention.plan import plan_of
 from projections.streams import parkings, rows_of_stream
@@ -52,10 +55,14 @@ class Swept:
 
 
 class _Rows(NamedTuple):
-    """The keys of the rows of some streams, and the streams that could not be read."""
+    """The keys of the rows of some streams, and the streams that could not be read.
+
+    `guards` are those of their trees at that moment.
+    """
 
     keys: list[RowKey]
     unread: list[str]
+    guards: list[int]
 
 
 def sweep(
@@ -105,7 +112,7 @@ class _Sweep:
         for streams in sliced(self._streams(), STREAMS_AT_ONCE):
             self._discard((), streams)
         if self._done.trees or self._done.streams:
-            self._record((), (), _Rows([], []), last=True)
+            self._record((), (), _Rows([], [], []), last=True)
         return self._done
 
     def _streams(self) -> Sequence[str]:
@@ -120,15 +127,28 @@ class _Sweep:
         return sorted(streams, key=lambda stream: stream.startswith("compaction-"))
 
     def _discard(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> None:
-        """Discard these, except those that cannot be read."""
+        """Discard these, except those that cannot be read.
+
+        Read them anew if something was recorded in a tree meanwhile: its rows are others then.
+        """
+        while not self._tried(trees, streams):
+            pass
+
+    def _tried(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> bool:
         if self._stopping():
             raise RetentionStopped("the sweep was interrupted")
-        rows = _Rows([], [])
+        rows = _Rows([], [], [])
         with self._ledger.log() as log:
             due_trees = tuple(tree for tree in trees if self._add(log, tree.streams(), rows))
             due_streams = tuple(stream for stream in streams if self._add(log, [stream], rows))
-        if due_trees or due_streams:
-            self._record(due_trees, due_streams, rows)
+            for tree in due_trees:
+                rows.guards.append(guards.version_of(log.cursor(), tree_guard(tree.jobs[0])))
+        try:
+            if due_trees or due_streams:
+                self._record(due_trees, due_streams, rows)
+        except TreeChanged:
+            return False
+        return True
 
     def _record(
         self,
@@ -149,6 +169,7 @@ class _Sweep:
             tuple(rows.keys),
             tuple(rows.unread),
             last,
+            tuple(rows.guards),
         )
         self._ledger.maintenance.check()
         self._ledger.execute_blocking(command, self._by)
@@ -158,7 +179,7 @@ class _Sweep:
 
     def _add(self, log: Log, streams: Sequence[str], rows: _Rows) -> bool:
         """Add the rows of all these streams; if one is parked, add none and return false."""
-        found = _Rows([], [])
+        found = _Rows([], [], [])
         for stream in streams:
             try:
                 found.keys.extend(rows_of_stream(log, stream))

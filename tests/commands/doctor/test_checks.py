@@ -142,7 +142,7 @@ def change_tree(sick: Sick) -> None:
 
 
 def leave_job(sick: Sick) -> None:
-    sick.write("UPDATE jobs_g1 SET last_modified = '2020-01-01T00:00:00.000000+00:00'")
+    sick.write("UPDATE jobs_g1 SET created = '2020-01-01T00:00:00.000000+00:00'")
 
 
 def lose_worker(sick: Sick) -> None:

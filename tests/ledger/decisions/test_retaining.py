@@ -57,7 +57,8 @@ def discard(
     keep: timedelta = KEEP,
     last: bool = False,
 ) -> DiscardJobs:
-    return DiscardJobs("1", keep, START - keep, 7, trees, streams, ROWS, unread, last)
+    guards = tuple(0 for _ in trees)
+    return DiscardJobs("1", keep, START - keep, 7, trees, streams, ROWS, unread, last, guards)
 
 
 def discarded(
@@ -168,7 +169,7 @@ def test_a_plan_by_another_policy_is_refused() -> None:
     """By one that held before, or a cutoff that lies too late."""
     refused = given(ENDED, SetRetention(timedelta(days=9))).when(discard(TREE))
     refused.then_refused(NotDue, "9 days")
-    early = DiscardJobs("1", KEEP, CUTOFF + TICK, 7, (TREE,), (), ROWS)
+    early = DiscardJobs("1", KEEP, CUTOFF + TICK, 7, (TREE,), (), ROWS, guards=(0,))
     given(ENDED).when(early).then_refused(NotDue, "3 days")
 
 
