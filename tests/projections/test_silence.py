@@ -10,6 +10,7 @@ from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
     CreateJob,
+    LabelJob,
     MarkDriveReady,
     NewDrive,
     StartAttempt,
@@ -58,13 +59,14 @@ def report(opened: Opened, job: str, progress: int = 0) -> None:
 
 
 def test_a_copy_that_reports_no_more_is_silent(opened: Opened, clock: Clock) -> None:
-    """Even while another goes on in the same pool."""
+    """Even while another goes on in the same pool, and though its owner has labelled it since."""
     for job in ("dead", "well"):
         cloned(opened, job)
         opened.do(StartAttempt(job, 1, "w"))
         report(opened, job)
     clock.advance(hours=2)
     report(opened, "well", 1)
+    opened.do(LabelJob(ME, "dead", {"seen": "x"}))
     assert silent(opened) == ["dead"]
 
 
