@@ -295,17 +295,13 @@ class EditProfile(Struct, frozen=True, gc=False):
 
 
 class CreateJob(Struct, frozen=True, gc=False):
-    """Create a job of any operation, below a running parent if one is named.
-
-    `chosen`: a client chose the uuid `job`, which may be taken, or have been once.
-    """
+    """Create a job of any operation, below a running parent if one is named."""
 
     owner: str
     job: str
     operation: OperationName
     resources: tuple[Resource, ...] = ()
     parent: str | None = None
-    chosen: bool = False
 
 
 class CancelJob(Struct, frozen=True, gc=False):

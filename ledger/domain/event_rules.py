@@ -4,6 +4,7 @@ Decisions never yield an illegal event; this module checks it a second time, fro
 so that an auditor need not trust the code that decided.
 """
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from ledger.domain.aggregates import Aggregate
@@ -162,9 +163,10 @@ def _job_violation(job: Job, event: Event) -> str | None:
             return _attempt_violation(job, event)
         case JobSucceeded() | JobFailed() | JobCancelled():
             return _end_violation(job, event)
-        case JobRegistered():
-            untouched = not (job.attempt or job.children or job.resources)
-            return None if untouched else "the job was begun before it was registered"
+        case JobRegistered(labels=labels):
+            if job.attempt or job.children or job.resources:
+                return "the job was begun before it was registered"
+            return wrong_label(labels, ()) or _too_many(labels)
         case _:
             return f"a job has no {type(event).__name__}"
 
@@ -179,8 +181,11 @@ def _label_violation(job: Job, event: JobLabelled) -> str | None:
         return "no label was changed"
     if not job.labels.keys() >= set(event.removed):
         return "a label was removed that was not there"
-    number = len(changed(job.labels, event.labels, event.removed))
-    return f"the job had {number} labels" if number > LABELS_MOST else None
+    return _too_many(changed(job.labels, event.labels, event.removed))
+
+
+def _too_many(labels: Mapping[str, str]) -> str | None:
+    return f"the job had {len(labels)} labels" if len(labels) > LABELS_MOST else None
 
 
 def _parent_violation(job: Job, event: ChildAttached | ChildEnded) -> str | None:

@@ -29,6 +29,7 @@ from ledger.domain.aggregates.tag import Tag
 from ledger.domain.context import A, Discarded, Secret
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyExists
+from ledger.domain.errors.jobs import JobDiscarded
 from ledger.domain.events import Event, Recorded
 from ledger.domain.events.drives import DriveCreated, drive_stream
 from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
@@ -278,10 +279,12 @@ class UnitOfWork:
     def _follow_end(self, job: Job) -> None:
         """Rest an event that follows the end of a job on the job not being discarded.
 
-        A discard of its tree that has not seen the event collides with it at the guard.
+        A discard of its tree that has not seen the event collides with it at the guard. Raise
+        `JobDiscarded`.
         """
         self._guard(tree_guard(job.root))
-        self.unspent.add(job.uuid)
+        if self.is_spent(job.uuid):
+            raise JobDiscarded(job.uuid)
 
     def _hold(self, holdings: Iterable[Holding], n: int) -> None:
         for holding in holdings:

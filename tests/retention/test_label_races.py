@@ -1,8 +1,8 @@
-"""Labels that come while their tree is discarded and archived: one of the two is decided anew.
+"""Labels and late reports that come while their tree is discarded and archived.
 
-A model finds what can go wrong, by every order in which the steps of a sweep, of the compaction
-after it and of some changes of labels can come. Then the same orders are played with the stores:
-what a step of one node waits for is done by the other at exactly that moment.
+One of the two is decided anew. A model finds what can go wrong, by every order in which the steps
+of a sweep, of the compaction after it and of some labels can come. Then the same orders are played
+with the stores: one node does something at exactly the moment between two steps of the other.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 import pytest
 
-from ledger.domain.commands import DiscardJobs, LabelJob
+from ledger.codec import name_of
+from ledger.domain.commands import Command, DiscardJobs, LabelJob
 from ledger.domain.errors.jobs import JobDiscarded
+from ledger.domain.producers.commands import EndJob, GiveUpJob, LoseProducer, RegisterJob
 from ledger.store.seam import Batch
 from projections.maintenance.retention.service import Retention
-from tests.retention.conftest import Clock, Nodes
-from tests.retention.telling import check, family, jobs
+from tests.retention.conftest import Nodes
+from tests.retention.telling import check, jobs
+from tests.support.producing import DONE, HERE, registered
 from tests.support.retained import Retained
 from tests.support.world import ME
 
@@ -129,6 +132,7 @@ def test_neither_rule_suffices_alone() -> None:
 # The stores
 
 Do = Callable[[], object]
+JOBS = ("a", "a-below")
 
 
 def between_reading_and_deciding(node: Retained, monkeypatch: pytest.MonkeyPatch, do: Do) -> None:
@@ -170,31 +174,37 @@ def between_discarding_and_compacting(
 
 
 @pytest.fixture
-def due(nodes: Nodes, clock: Clock) -> Nodes:
-    """A tree that is due, of whose jobs one has a label."""
+def due(nodes: Nodes) -> Nodes:
+    """A tree that is due; its jobs were given up, and one of them has a label."""
     one, two = nodes
     one.keep(days=0)
-    family(one, "a")
+    for job, parent in (("a", None), ("a-below", "a")):
+        one.do(RegisterJob(ME, job, "backup", registered(), parent, HERE), LoseProducer(job, 1))
+    one.do(*(GiveUpJob(job, 1) for job in reversed(JOBS)))
     two.do(label("a-below"))
     return nodes
-
-
-JOBS = ("a", "a-below")
 
 
 def label(job: str, value: str = "first") -> LabelJob:
     return LabelJob(ME, job, {"env": value, value: "x"})
 
 
-def label_all(node: Retained) -> None:
-    node.do(*(label(job, "meanwhile") for job in JOBS))
+def report(job: str) -> EndJob:
+    """It was not lost after all."""
+    return EndJob(job, 1, DONE)
+
+
+def tell_all(node: Retained) -> None:
+    for job in JOBS:
+        node.do(label(job, "meanwhile"), report(job))
 
 
 def refused(node: Retained) -> None:
-    """A label that comes too late, for whichever job."""
+    """What comes too late, for whichever job."""
     for job in JOBS:
-        with pytest.raises(JobDiscarded):
-            node.do(label(job, "late"))
+        for command in (label(job, "late"), report(job)):
+            with pytest.raises(JobDiscarded):
+                node.do(command)
 
 
 def sound(node: Retained) -> None:
@@ -206,55 +216,69 @@ def sound(node: Retained) -> None:
     check(node)
 
 
-def went_with_labels(node: Retained) -> None:
+def went_with_all(node: Retained) -> None:
     """What was recorded in time is in the archive."""
     for job in JOBS:
         events = node.shelf.stream(f"job-{job}")
         assert events is not None
-        assert b"meanwhile" in events[-1].state
+        assert b"meanwhile" in events[-2].state
+        assert name_of(events[-1].topic) == "late-report-recorded"
 
 
-def test_a_label_that_comes_after_a_sweep_has_read_goes_with_the_tree(
+def test_what_comes_after_a_sweep_has_read_goes_with_the_tree(
     due: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweep reads the tree again, and drops the new label's row too."""
     one, two = due
-    between_reading_and_deciding(one, monkeypatch, lambda: label_all(two))
+    between_reading_and_deciding(one, monkeypatch, lambda: tell_all(two))
     one.run()
-    went_with_labels(one)
+    went_with_all(one)
     refused(one)
     sound(two)
 
 
 @pytest.mark.parametrize("nodes", ["postgres"], indirect=True)
-def test_a_label_that_comes_after_a_discard_was_decided_makes_it_decided_anew(
+def test_what_comes_after_a_discard_was_decided_makes_it_decided_anew(
     due: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They collide at the guard of the tree."""
     one, two = due
 
     def decided() -> None:
-        between_deciding_and_writing(one, monkeypatch, lambda: label_all(two))
+        between_deciding_and_writing(one, monkeypatch, lambda: tell_all(two))
 
     between_reading_and_deciding(one, monkeypatch, decided)
     one.run()
-    went_with_labels(one)
+    went_with_all(one)
     sound(two)
 
 
 @pytest.mark.parametrize("nodes", ["postgres"], indirect=True)
-@pytest.mark.parametrize("run", [Retention.run_if_worthwhile, Retention.run], ids=["kept", "gone"])
-def test_a_label_that_was_decided_before_a_discard_is_refused_after_it(
-    due: Nodes, monkeypatch: pytest.MonkeyPatch, run: Callable[[Retention], object]
+@pytest.mark.parametrize(
+    ("command", "run"),
+    [
+        (label("a-below", "late"), Retention.run_if_worthwhile),
+        (label("a-below", "late"), Retention.run),
+        (report("a-below"), Retention.run),
+    ],
+    ids=["label, kept", "label, gone", "report, gone"],
+)
+def test_what_was_decided_before_a_discard_is_refused_after_it(
+    due: Nodes,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Command,
+    run: Callable[[Retention], object],
 ) -> None:
     """Also once the events are archived, and the guard has gone with them."""
     one, two = due
     between_deciding_and_writing(two, monkeypatch, lambda: run(one.retention))
+    with pytest.raises(JobDiscarded):
+        two.do(command)
     refused(two)
     sound(one)
 
 
-def test_a_label_that_comes_between_discard_and_compaction_is_refused(
+def test_what_comes_between_discard_and_compaction_is_refused(
     due: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On both nodes, whatever they remember of the job, and again after the compaction."""

@@ -8,21 +8,26 @@ from collections.abc import Callable
 
 import pytest
 
-from ledger.domain.commands import CancelJob, CreateJob
-from ledger.domain.errors import AlreadyExists
+from ledger.domain.commands import Command, LabelJob
 from ledger.domain.errors.jobs import JobDiscarded
+from ledger.domain.errors.producers import AlreadyRegistered, UuidTaken
+from ledger.domain.events.producers import Holder
+from ledger.domain.producers.commands import EndJob, RegisterJob
 from ledger.store.seam import Batch, Cursor
 from ledger.store.tables import spent_ids
 from projections.maintenance.retention.spent import spend_archived
 from tests.retention.conftest import Clock, Nodes
 from tests.retention.telling import DAYS, check, family
 from tests.support.opened import behind_its_back
+from tests.support.producing import BROKEN, DONE, HERE, THERE, registered
 from tests.support.retained import Retained
 from tests.support.world import ME
 
 
-def register(uuid: str, owner: str = ME) -> CreateJob:
-    return CreateJob(owner, uuid, "backup", chosen=True)
+def register(uuid: str, owner: str = ME, holder: Holder = HERE) -> RegisterJob:
+    """A job whose client chose its uuid, and which is over at once."""
+    known = registered(chosen=True)
+    return RegisterJob(owner, uuid, "backup", known, holder=holder, end=DONE)
 
 
 def discard_only(kept: Retained) -> None:
@@ -30,7 +35,7 @@ def discard_only(kept: Retained) -> None:
     assert kept.retention.run_if_worthwhile().compacted is None
 
 
-def refused(kept: Retained, command: CreateJob, by: type[Exception]) -> None:
+def refused(kept: Retained, command: Command, by: type[Exception]) -> None:
     with pytest.raises(by):
         kept.do(command)
 
@@ -41,15 +46,17 @@ def test_a_discarded_uuid_is_never_registered_again(
 ) -> None:
     """By neither node nor account, and whether or not it was a client who chose it first."""
     one, two = nodes
-    one.do(register("chosen"), CancelJob(ME, "chosen"))
+    one.do(register("chosen"))
     family(one, "drawn")
-    refused(two, register("chosen"), AlreadyExists)
+    refused(two, register("chosen", "account-2"), UuidTaken)
     clock.advance(days=DAYS, seconds=1)
     gone(one)
     for node in nodes:
         for uuid in ("chosen", "drawn", "drawn-below"):
             refused(node, register(uuid), JobDiscarded)
         refused(node, register("chosen", "account-2"), JobDiscarded)
+        refused(node, EndJob("chosen", 1, BROKEN), JobDiscarded)
+        refused(node, LabelJob(ME, "chosen", {"env": "x"}), JobDiscarded)
     two.do(register("another"))
     one.retention.run()
     check(two)
@@ -66,7 +73,7 @@ def test_a_uuid_that_is_discarded_just_after_it_was_looked_up_is_not_registered(
 
     def late(batch: Batch) -> int:
         monkeypatch.undo()
-        one.do(register("chosen"), CancelJob(ME, "chosen"))
+        one.do(register("chosen"))
         one.run()
         return append(batch)
 
@@ -90,7 +97,7 @@ def test_two_that_register_a_uuid_at_once_begin_one_job(
         return append(batch)
 
     monkeypatch.setattr(two.store, "append", late)
-    refused(two, register("chosen"), AlreadyExists)
+    refused(two, register("chosen", holder=THERE), AlreadyRegistered)
     check(one)
 
 

@@ -47,6 +47,7 @@ def registered(
     cancellable: bool = True,
     expect_children: int | None = None,
     tolerate: tuple[Tolerated, ...] = (),
+    chosen: bool = False,
 ) -> JobRegistered:
     return JobRegistered(
         source,
@@ -57,6 +58,7 @@ def registered(
         cancellable=cancellable,
         expect_children=expect_children,
         tolerate=tolerate,
+        chosen=chosen,
     )
 
 

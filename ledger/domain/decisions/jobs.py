@@ -5,7 +5,7 @@ or is removed, the source is released (its relation ends with the job), the pare
 last child to end settles the parent, and so on upwards.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
@@ -60,13 +60,7 @@ DEPTH_LIMIT = 100
 
 
 def create_job(command: CreateJob, state: State, environment: Environment) -> Iterator[Change]:
-    """Create a job, below a parent that still runs if one is named.
-
-    Raise `JobDiscarded` or `AlreadyExists` for a chosen uuid that was used before. The others are
-    random, and not looked up.
-    """
-    if command.chosen:
-        _require_unused(command.job, state)
+    """Create a job, below a parent that still runs if one is named."""
     for resource in command.resources:
         _check_nameable(resource, command.owner, state)
     yield from begin_job(
@@ -77,13 +71,6 @@ def create_job(command: CreateJob, state: State, environment: Environment) -> It
         resources=command.resources,
         parent=command.parent,
     )
-
-
-def _require_unused(uuid: str, state: State) -> None:
-    if state.is_spent(uuid):
-        raise JobDiscarded(uuid)
-    if state.job(uuid) is not None:
-        raise AlreadyExists("job", uuid)
 
 
 def _check_nameable(resource: Resource, owner: str, state: State) -> None:
@@ -196,14 +183,10 @@ def label_job(command: LabelJob, state: State, environment: Environment) -> Iter
 
     Raise `BadLabel`, `TooManyLabels`, `LabelsFixed`, `JobNotFound`, `JobDiscarded`.
     """
-    wrong = wrong_label(command.labels, command.remove)
-    if wrong is not None:
-        raise BadLabel(wrong)
-    if max(len(command.labels), len(command.remove)) > LABELS_MOST:
-        raise TooManyLabels(LABELS_MOST)
-    if state.is_spent(command.job):
-        raise JobDiscarded(command.job)
+    check_labels(command.labels, command.remove)
     job = state.job(command.job)
+    if job is None and state.is_spent(command.job):
+        raise JobDiscarded(command.job)
     if job is None or job.owner != command.owner:
         raise JobNotFound(command.job)
     new = {key: value for key, value in command.labels.items() if job.labels.get(key) != value}
@@ -215,6 +198,15 @@ def label_job(command: LabelJob, state: State, environment: Environment) -> Iter
     if job.label_changes >= CHANGES_MOST:
         raise LabelsFixed(job.uuid, CHANGES_MOST)
     yield Fact(job_stream(job.uuid), JobLabelled(new, removed))
+
+
+def check_labels(labels: Mapping[str, str], removed: Sequence[str] = ()) -> None:
+    """Raise `BadLabel` or `TooManyLabels` for what no job can be given at once."""
+    wrong = wrong_label(labels, removed)
+    if wrong is not None:
+        raise BadLabel(wrong)
+    if max(len(labels), len(removed)) > LABELS_MOST:
+        raise TooManyLabels(LABELS_MOST)
 
 
 def _running_leaves(state: State, job: Job) -> Iterator[Job]:

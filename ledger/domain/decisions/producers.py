@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from ledger.domain.aggregates.job import ENDINGS, Job
 from ledger.domain.aggregates.produced import Produced
 from ledger.domain.context import Change, Environment, Fact, State
-from ledger.domain.decisions.jobs import DEPTH_LIMIT, depth
+from ledger.domain.decisions.jobs import DEPTH_LIMIT, check_labels, depth
 from ledger.domain.errors import producers as errors
-from ledger.domain.errors.jobs import JobNotFound, JobOver, TooDeep
+from ledger.domain.errors.jobs import JobDiscarded, JobNotFound, JobOver, TooDeep
 from ledger.domain.events import Event
 from ledger.domain.events.jobs import (
     ChildAttached,
@@ -68,11 +68,15 @@ _OUTCOMES: dict[type[End], Outcome] = {
 def register_job(command: RegisterJob, state: State, environment: Environment) -> Iterator[Change]:
     """Register the job, unless it is registered; begin its first attempt, and end it at once.
 
-    Raise `Reserved`, `UuidTaken`, `AlreadyRegistered`, and what the parent refuses.
+    Raise `Reserved`, `BadLabel`, `TooManyLabels`, `UuidTaken`, `JobDiscarded`, `AlreadyRegistered`,
+    and what the parent refuses.
     """
     if command.operation in OPERATIONS:
         raise errors.Reserved(command.operation)
+    check_labels(command.registered.labels)
     known = state.job(command.job)
+    if (known is not None or command.registered.chosen) and state.is_spent(command.job):
+        raise JobDiscarded(command.job)
     if known is not None:
         _check_is_same(known, command)
         return
@@ -344,8 +348,13 @@ def _seen_of(group: Job, produced: Produced) -> str | None:
 
 
 def _known(state: State, uuid: str, owner: str | None = None) -> tuple[Job, Produced]:
-    """Return the producer's job; where an owner is given, it must be theirs."""
+    """Return the producer's job; where an owner is given, it must be theirs.
+
+    Raise `JobDiscarded` if there is none any more, although its events may still be there.
+    """
     job = state.job(uuid)
+    if (job is None or job.ended is not None) and state.is_spent(uuid):
+        raise JobDiscarded(uuid)
     if job is None or job.produced is None or owner not in (None, job.owner):
         raise JobNotFound(uuid)
     return job, job.produced

@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import CancelJob, CreateJob, DiscardJobs, LabelJob
 from ledger.domain.context import Fact
+from ledger.domain.errors import Refusal
 from ledger.domain.errors.jobs import (
     BadLabel,
     JobDiscarded,
@@ -19,7 +21,9 @@ from ledger.domain.events import Recorded
 from ledger.domain.events.housekeeping import DiscardedTree
 from ledger.domain.events.jobs import ChildAttached, JobEvent, JobLabelled, ProgressUpdated
 from ledger.domain.labels import CHANGES_MOST, LABELS_MOST
+from ledger.domain.producers.commands import RegisterJob
 from tests.support.deciding import given
+from tests.support.producing import HERE, registered
 from tests.support.world import ME, SOMEBODY_ELSE, START
 
 RUNS = (CreateJob(ME, "j", "x"),)
@@ -155,3 +159,34 @@ def test_an_auditor_counts_changes() -> None:
     changes = [LabelJob(ME, "j", {"n": str(nth)}) for nth in range(CHANGES_MOST)]
     found = violation(given(RUNS, changes).world.job("j"), "job-j", JobLabelled({"n": "x"}))
     assert found == "the labels had been changed 200 times"
+
+
+def with_labels(labels: dict[str, str]) -> RegisterJob:
+    return RegisterJob(ME, "p", "backup", replace(registered(), labels=labels), holder=HERE)
+
+
+def test_a_job_can_be_registered_with_labels() -> None:
+    """Which its owner may change like any others."""
+    history = given(with_labels({"env": "prod", "team": "a"}))
+    history.when(LabelJob(ME, "p", {"env": "prod"}, ("team",))).then(
+        Fact("job-p", JobLabelled({}, ("team",)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "refusal"),
+    [
+        ({"a b": ""}, BadLabel),
+        ({"a": "b c"}, BadLabel),
+        (MANY | {"more": ""}, TooManyLabels),
+    ],
+)
+def test_a_job_is_not_registered_with_others(
+    labels: dict[str, str], refusal: type[Refusal]
+) -> None:
+    """An auditor would see them."""
+    command = with_labels(labels)
+    given().when(command).then_refused(refusal, point="labels")
+    created = given(CreateJob(ME, "p", "backup")).world.job("p")
+    assert violation(created, "job-p", command.registered) is not None
+    assert violation(created, "job-p", with_labels(MANY).registered) is None
