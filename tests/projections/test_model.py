@@ -304,7 +304,11 @@ class Histories(RuleBasedStateMachine):
     def label(self, owner: str, which: int, key: str, value: str | None) -> None:
         uuid = self.pick(self.jobs, which)
         labels, removed = ({}, (key,)) if value is None else ({key: value}, ())
-        self.do(c.LabelJob(owner, uuid, labels, removed), self.model.label(owner, uuid, key, value))
+        self.do(c.LabelJob(owner, uuid, labels, removed), self.labelled(owner, uuid, key, value))
+
+    def labelled(self, owner: str, uuid: str, key: str, value: str | None) -> Refused:
+        """Label it in the model."""
+        return self.model.label(owner, uuid, key, value)
 
     @rule(workers=st.lists(st.tuples(WHICH, ENDINGS, PERCENTS), min_size=1, max_size=4))
     def work(self, workers: list[tuple[int, bool | None, list[int]]]) -> None:

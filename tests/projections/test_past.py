@@ -12,6 +12,7 @@ from hypothesis.stateful import rule
 from api.resources.jobs.representation import Job, represent_job
 from ledger.archives import Shelf
 from ledger.domain.commands import SetRetention
+from ledger.domain.errors.jobs import JobDiscarded
 from ledger.store.seam import Commit
 from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.retention.compaction import compact
@@ -19,6 +20,7 @@ from projections.time_travel.past import Past
 from projections.views.views import Views
 from tests.projections.test_model import ENDINGS, WHICH, Histories
 from tests.support.discarding import AT_ONCE, discard, half_gone
+from tests.support.model import Refused
 from tests.support.opened import Opened
 from tests.support.read_models import jobs_of
 from tests.support.world import ME, SOMEBODY_ELSE, Ticking
@@ -107,6 +109,15 @@ class Remembered(Histories):
         """Some of what runs ends, and all that is over goes."""
         self.work([(nth, well, [7 * nth]) for nth in range(3)])
         self.discard(0)
+
+    def labelled(self, owner: str, uuid: str, key: str, value: str | None) -> Refused:
+        """Not once it is discarded, of which the model knows nothing."""
+        known = self.model.jobs.get(uuid)
+        if known is not None and known.owner == owner:
+            with self.opened.snapshot() as snapshot:
+                if not snapshot.has_job(uuid):
+                    return JobDiscarded
+        return super().labelled(owner, uuid, key, value)
 
     def views_say_what_the_model_says(self) -> None:
         """Not of what was discarded."""

@@ -13,7 +13,7 @@ import pytest
 from ledger.codec import name_of
 from ledger.domain.commands import Command, DiscardJobs, LabelJob
 from ledger.domain.errors.jobs import JobDiscarded
-from ledger.domain.producers.commands import EndJob, GiveUpJob, LoseProducer, RegisterJob
+from ledger.domain.producers.commands import AbandonJob, EndJob, LoseProducer, RegisterJob
 from ledger.store.seam import Batch
 from projections.maintenance.retention.service import Retention
 from tests.retention.conftest import Nodes
@@ -175,12 +175,12 @@ def between_discarding_and_compacting(
 
 @pytest.fixture
 def due(nodes: Nodes) -> Nodes:
-    """A tree that is due; its jobs were given up, and one of them has a label."""
+    """A tree that is due; its jobs were abandoned, and one of them has a label."""
     one, two = nodes
     one.keep(days=0)
     for job, parent in (("a", None), ("a-below", "a")):
         one.do(RegisterJob(ME, job, "backup", registered(), parent, HERE), LoseProducer(job, 1))
-    one.do(*(GiveUpJob(job, 1) for job in reversed(JOBS)))
+    one.do(*(AbandonJob(job, 1) for job in reversed(JOBS)))
     two.do(label("a-below"))
     return nodes
 

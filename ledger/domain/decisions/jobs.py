@@ -185,9 +185,11 @@ def label_job(command: LabelJob, state: State, environment: Environment) -> Iter
     """
     check_labels(command.labels, command.remove)
     job = state.job(command.job)
-    if job is None and state.is_spent(command.job):
+    if job is not None and job.owner != command.owner:
+        raise JobNotFound(command.job)
+    if (job is None or job.ended is not None) and state.is_spent(command.job):
         raise JobDiscarded(command.job)
-    if job is None or job.owner != command.owner:
+    if job is None:
         raise JobNotFound(command.job)
     new = {key: value for key, value in command.labels.items() if job.labels.get(key) != value}
     removed = tuple(key for key in dict.fromkeys(command.remove) if key in job.labels)

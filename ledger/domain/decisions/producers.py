@@ -308,8 +308,8 @@ def _abandoned(error: str) -> JobFailed:
 
 def _end(state: State, uuid: str, end: End) -> Iterator[Change]:
     """End the job, and tell the group above, which may end with it. A job above does not."""
-    yield _fact(uuid, end)
     job, _ = _known(state, uuid)
+    yield _fact(uuid, end)
     if job.parent is None:
         return
     parent, produced = _known(state, job.parent)
