@@ -60,6 +60,7 @@ from api.text.iso8601 import duration, moment
 from api.text.printable import escaped, escaped_json
 from ledger.domain.decisions.naming import clone_name
 from ledger.domain.errors import Expected
+from ledger.domain.labels import is_key, is_value
 from ledger.store.writer import Caller
 from tests.api.calling import ALICE, SERVER, UNKNOWN
 
@@ -177,6 +178,8 @@ PARSERS: dict[str, Parse] = {
     "the name of a clone": lambda text: clone_name(text, "COUNTER", NOW),
     "the dated name of a clone": lambda text: clone_name(text, "DATE", NOW),
     "the timed name of a clone": lambda text: clone_name(text, "TIMESTAMP", NOW),
+    "the key of a label": is_key,
+    "the value of a label": is_value,
     "a text that is shown": escaped,
     "JSON that is shown": escaped_json,
 }
