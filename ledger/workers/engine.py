@@ -59,8 +59,8 @@ RETRY_MAX_S = 600
 RESTART_S = 1.0
 CONNECTIONS = 4
 RECONNECT_S = 5.0
-"""Attempts to connect start over after this long; otherwise the pauses between them grow, and
-heartbeats come late once the database is back."""
+"""Attempts to connect start over after this long, or the time between two heartbeats. Otherwise the
+pauses between them grow, and heartbeats come late once the database is back."""
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class _Engine:
             conninfo=conninfo(url),
             min_size=1,
             max_size=CONNECTIONS,
-            reconnect_timeout=RECONNECT_S,
+            reconnect_timeout=min(RECONNECT_S, stalled_s / BEATS),
         )
         self._app = App(connector=connector)
         self._tasks = TaskManager(connector)
