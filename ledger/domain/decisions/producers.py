@@ -295,11 +295,18 @@ def abandon_job(command: AbandonJob, state: State, environment: Environment) -> 
     if command.attempt != job.attempt:
         return
     if produced.is_group:
-        yield from _end(state, job.uuid, _abandoned(_seen_of(job, produced) or "nobody sealed it"))
+        if not produced.sealed:  # else it ends with its sub-jobs
+            error = _seen_of(job, produced) or "nobody sealed it"
+            yield from _end(state, job.uuid, _abandoned(error))
     elif produced.queued:
         yield from _end(state, job.uuid, JobFailed("nobody took it up", "expired", state.now))
-    elif job.lost or produced.losses >= LOSSES_TOLD:
+    elif job.lost or _is_lost_unrecorded(produced):
         yield from _end(state, job.uuid, _abandoned("its producer fell silent"))
+
+
+def _is_lost_unrecorded(produced: Produced) -> bool:
+    """Whether only the caller can know that the attempt is lost: no event would say so."""
+    return produced.losses >= LOSSES_TOLD or produced.registered.limits.lease_s is None
 
 
 def _abandoned(error: str) -> JobFailed:

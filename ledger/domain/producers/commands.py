@@ -125,8 +125,8 @@ class SealJob(Struct, frozen=True, gc=False):
 class AbandonJob(Struct, frozen=True, gc=False):
     """End a job from which nothing is expected any more.
 
-    That is a job whose attempt is lost, one that nobody has taken up, or a group that nobody has
-    sealed. `attempt` is the one that the caller knows; if another has begun, nothing changes.
+    That is a job whose attempt is lost, or is not expected to report; one that nobody has taken up;
+    or a group that nobody has sealed. `attempt` is the one that the caller knows; if another has begun, nothing changes.
     """
 
     job: str

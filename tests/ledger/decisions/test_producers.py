@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.domain.commands import CancelJob, CreateJob, StartAttempt
 from ledger.domain.context import Fact
@@ -60,6 +61,7 @@ from ledger.domain.producers.commands import (
     SeeCancel,
     TakeUpJob,
 )
+from ledger.domain.producers.limits import limits
 from tests.support.deciding import History, given
 from tests.support.producing import (
     BROKEN,
@@ -327,6 +329,16 @@ def test_a_lost_job_is_abandoned() -> None:
     assert gone.reason == "lost"
 
 
+def test_a_job_without_a_lease_is_abandoned_though_it_was_never_lost() -> None:
+    """Nothing else would end it: its producer may be gone, and it may not be cancellable."""
+    said = replace(registered(cancellable=False), limits=limits())
+    endless = RegisterJob(ME, "j", "backup", said, holder=HERE)
+    [gone] = given(endless).when(AbandonJob("j", 1)).events_of("job-j")
+    assert isinstance(gone, JobFailed)
+    assert gone.reason == "lost"
+    given(running()).when(AbandonJob("j", 1)).then()
+
+
 def test_nothing_is_given_up_of_which_there_is_news() -> None:
     """A report, or another attempt, came before."""
     given(LOST, ReturnAttempt("j", 1)).when(AbandonJob("j", 1)).then()
@@ -512,6 +524,11 @@ def test_a_group_that_nobody_seals_is_abandoned() -> None:
     job = ended.world.job("g")
     assert job is not None
     assert job.error == "nobody sealed it"
+
+
+def test_a_group_that_is_sealed_waits_for_its_sub_jobs() -> None:
+    """They end sooner or later, and then it does."""
+    given(group(), running("a", "g"), SealJob(ME, "g")).when(AbandonJob("g", 0)).then()
 
 
 def test_a_request_to_a_group_seals_it() -> None:
