@@ -192,8 +192,10 @@ def lose_producer(
 
 
 def fail_attempt(command: FailAttempt, state: State, environment: Environment) -> Iterator[Change]:
-    job = _working(state, command.job, command.failed.attempt)
-    yield _fact(job.uuid, command.failed)
+    job, produced = _running(state, command.job)
+    _check_attempt(job, command.failed.attempt)
+    if not produced.queued:  # else it has failed already
+        yield _fact(job.uuid, command.failed)
 
 
 def end_job(command: EndJob, state: State, environment: Environment) -> Iterator[Change]:
@@ -238,14 +240,16 @@ def _late(attempt: int, end: End, said: Outcome, now: datetime) -> LateReportRec
 def request_cancel(
     command: RequestCancel, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Ask the job to stop. One that nobody works on ends at once, and a group is sealed."""
+    """Ask the job to stop. One that nobody works on ends at once, and a group is sealed.
+
+    That holds also for a job that was asked before its attempt failed.
+    """
     job, produced = _running(state, command.job, command.owner)
     if not (produced.registered.cancellable or produced.queued):
         host = None if produced.holder is None else produced.holder.host
         raise errors.NotCancellable(job.uuid, host)
-    if produced.cancel is not None:
-        return
-    yield _fact(job.uuid, command.request)
+    if produced.cancel is None:
+        yield _fact(job.uuid, command.request)
     if produced.queued:
         yield from _end(state, job.uuid, JobCancelled("requested", state.now))
     elif produced.is_group:
@@ -275,10 +279,11 @@ def force_end(command: ForceEnd, state: State, environment: Environment) -> Iter
 
 
 def seal_job(command: SealJob, state: State, environment: Environment) -> Iterator[Change]:
-    job, produced = _running(state, command.job, command.owner)
+    job, produced = _known(state, command.job, command.owner)
     if not produced.is_group:
         raise errors.NotAGroup(job.uuid)
-    yield from _seal(state, job.uuid)
+    if not produced.sealed:
+        yield from _seal(state, job.uuid)
 
 
 def _seal(state: State, group: str) -> Iterator[Change]:

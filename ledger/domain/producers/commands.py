@@ -76,7 +76,7 @@ class LoseProducer(Struct, frozen=True, gc=False):
 
 
 class FailAttempt(Struct, frozen=True, gc=False):
-    """End an attempt, but not the job: it waits in the queue for the next."""
+    """End an attempt, but not the job: it waits in the queue for the next. Once for an attempt."""
 
     job: str
     failed: JobAttemptFailed
@@ -94,7 +94,7 @@ class EndJob(Struct, frozen=True, gc=False):
 
 
 class RequestCancel(Struct, frozen=True, gc=False):
-    """Ask a job to stop, and end it if nobody works on it; a second time changes nothing."""
+    """Ask a job to stop, once, and end it if nobody works on it."""
 
     owner: str
     job: str

@@ -242,6 +242,12 @@ def test_a_job_waits_for_its_next_attempt() -> None:
     waiting.when(TakeUpJob("j", 1, HERE)).then(Fact("job-j", JobAttemptStarted(2, holder=HERE)))
 
 
+def test_an_attempt_that_has_failed_may_say_so_again() -> None:
+    failed = FailAttempt("j", JobAttemptFailed(1, START))
+    given(running(), failed).when(failed).then()
+    given(queued()).when(FailAttempt("j", JobAttemptFailed(0, START))).then_refused(NobodyWorks)
+
+
 def test_a_group_has_no_attempts() -> None:
     given(group()).when(TakeUpJob("g", 0, HERE)).then_refused(NobodyWorks)
     given(group()).when(ReportProgress("g", report(1))).then_refused(NobodyWorks)
@@ -399,6 +405,12 @@ def test_a_queued_job_ends_on_the_spot() -> None:
     )
 
 
+def test_a_job_that_was_asked_before_its_attempt_failed_ends_when_it_is_asked_again() -> None:
+    """Nobody else would end it soon, nor have to stop."""
+    failed = running(), ASKED, FailAttempt("j", JobAttemptFailed(1, START))
+    given(failed).when(ASKED).then(Fact("job-j", JobCancelled("requested", START)))
+
+
 def test_some_jobs_cannot_be_cancelled() -> None:
     """The refusal names the host on which it could be stopped."""
     given(running(cancellable=False)).when(ASKED).then_refused(NotCancellable, "nas")
@@ -460,6 +472,7 @@ def test_a_group_without_sub_jobs_ends_when_it_is_sealed() -> None:
     given(group()).when(SealJob(ME, "g")).then(
         Fact("job-g", JobSealed()), Fact("job-g", JobSucceeded(START))
     )
+    given(group(), SealJob(ME, "g")).when(SealJob(ME, "g")).then()
     given(running()).when(SealJob(ME, "j")).then_refused(NotAGroup)
 
 
