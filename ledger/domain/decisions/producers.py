@@ -68,18 +68,25 @@ _OUTCOMES: dict[type[End], Outcome] = {
 def register_job(command: RegisterJob, state: State, environment: Environment) -> Iterator[Change]:
     """Register the job, unless it is registered; begin and end it as far as the command says.
 
-    Raise `Reserved`, `BadLabel`, `TooManyLabels`, `UuidTaken`, `JobDiscarded`, `AlreadyRegistered`,
-    and what the parent refuses.
+    Raise `Reserved`, `NobodyWorks`, `BadLabel`, `TooManyLabels`, `UuidTaken`, `JobDiscarded`,
+    `AlreadyRegistered`, and what the parent refuses, or the end.
     """
     if command.operation in OPERATIONS:
         raise errors.Reserved(command.operation)
+    if command.end is not None and command.holder is None:
+        raise errors.NobodyWorks(command.job)
     check_labels(command.registered.labels)
     known = state.job(command.job)
     if (known is not None or command.registered.chosen) and state.is_spent(command.job):
         raise JobDiscarded(command.job)
     if known is not None:
         _check_is_same(known, command)
+        if command.end is not None:
+            again = EndJob(command.job, known.attempt, command.end)
+            yield from end_job(again, state, environment)
         return
+    if command.holder is not None and command.registered.ends == "children":
+        raise errors.NobodyWorks(command.job)
     root, ordinal = command.job, 0
     if command.parent is not None:
         above = _parent(state, command.parent, command.owner)
@@ -99,7 +106,7 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
 
 
 def _check_is_same(known: Job, command: RegisterJob) -> None:
-    """Check that this process has registered the same before.
+    """Check that this process has registered the same before, or wants no attempt at it.
 
     What else it may say of the job belongs to an attempt, and is not compared.
     """
@@ -107,14 +114,15 @@ def _check_is_same(known: Job, command: RegisterJob) -> None:
     if produced is None or known.owner != command.owner:
         raise errors.UuidTaken(command.job)
     registered = produced.registered
-    if (known.operation, known.parent, registered.source, registered.external_id) != (
+    parent, below = known.parent or registered.was_below, command.parent or wanted.was_below
+    if (known.operation, parent, registered.source, registered.external_id) != (
         command.operation,
-        command.parent,
+        below,
         wanted.source,
         wanted.external_id,
     ) or registered.ends != wanted.ends:
         raise errors.UuidTaken(command.job)
-    if _instance(produced.holder) != _instance(command.holder):
+    if command.holder is not None and _instance(produced.holder) != command.holder.instance:
         raise errors.AlreadyRegistered(command.job, known.attempt)
 
 

@@ -27,8 +27,8 @@ End = JobSucceeded | JobSkipped | JobFailed | JobCancelled
 class RegisterJob(Struct, frozen=True, gc=False):
     """Register a job, below a parent if one is named; the same again changes nothing.
 
-    The `holder` begins the first attempt; without one the job waits in the queue. With `end` it has
-    ended already.
+    The `holder` begins the first attempt; without one the job waits in the queue, unless it is a
+    group. With `end`, its holder says that it has ended already.
     """
 
     owner: str
@@ -126,7 +126,8 @@ class AbandonJob(Struct, frozen=True, gc=False):
     """End a job from which nothing is expected any more.
 
     That is a job whose attempt is lost, or is not expected to report; one that nobody has taken up;
-    or a group that nobody has sealed. `attempt` is the one that the caller knows; if another has begun, nothing changes.
+    or a group that nobody has sealed. `attempt` is the one that the caller knows; if another has
+    begun, nothing changes.
     """
 
     job: str

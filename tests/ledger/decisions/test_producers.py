@@ -128,6 +128,35 @@ def test_the_same_registration_again_changes_nothing(again: RegisterJob) -> None
     given(running(), queued("q"), group()).when(again).then()
 
 
+def test_who_queued_a_job_may_say_so_again_after_it_was_taken_up() -> None:
+    """That asks for no attempt."""
+    given(queued(), TakeUpJob("j", 0, HERE)).when(queued()).then()
+
+
+def test_a_registration_that_comes_again_with_an_end_ends_the_job() -> None:
+    """What is answered as recorded is recorded."""
+    given(running()).when(running(end=DONE)).then(Fact("job-j", DONE))
+    given(running(end=DONE)).when(running(end=DONE)).then()
+    given(running(end=DONE)).when(running(end=BROKEN)).then_refused(EndedOtherwise)
+
+
+def test_a_job_whose_parent_was_gone_is_the_same_when_its_parent_is_named_again() -> None:
+    said = replace(registered(), was_below="gone")
+    alone = RegisterJob(ME, "j", "backup", said, holder=HERE)
+    given(alone).when(alone).then()
+    given(alone).when(running(parent="gone")).then()
+    given(alone).when(running(parent="another")).then_refused(UuidTaken)
+
+
+@pytest.mark.parametrize(
+    "nobodys",
+    [replace(group("j"), holder=HERE), replace(queued(), end=DONE), replace(group(), end=DONE)],
+    ids=["group with a holder", "queued with an end", "group with an end"],
+)
+def test_only_who_works_on_a_job_says_how_it_ended(nobodys: RegisterJob) -> None:
+    given().when(nobodys).then_refused(NobodyWorks)
+
+
 def test_another_process_does_not_share_an_attempt() -> None:
     """It is told of the attempt that there is."""
     other = RegisterJob(ME, "j", "backup", registered(), None, THERE)
