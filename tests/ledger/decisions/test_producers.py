@@ -312,7 +312,7 @@ def test_an_attempt_that_was_replaced_reports_nothing(command: ReportProgress) -
 
 def test_a_loss_is_recorded_once_with_the_last_report() -> None:
     given(running()).when(LoseProducer("j", 1, report(7))).then(
-        Fact("job-j", JobAttemptLost(1, report(7)))
+        Fact("job-j", JobAttemptLost(1, report(7, percent=7)))
     )
     given(LOST).when(LoseProducer("j", 1)).then()
 
@@ -323,6 +323,17 @@ def test_a_report_takes_the_loss_back() -> None:
     )
     given(LOST).when(ReturnAttempt("j", 1)).then(Fact("job-j", JobAttemptReturned(1)))
     given(running()).when(ReturnAttempt("j", 1)).then()
+
+
+def test_what_was_shown_does_not_go_down_for_a_loss_or_a_report_without_figures() -> None:
+    """The last report before a loss is shown like any other."""
+    lost = running(), ReportProgress("j", report(50)), LoseProducer("j", 1, report(60))
+    for meanwhile in ((), ReportProgress("j", report(0, None))):
+        said = given(lost, meanwhile).when(ReportProgress("j", report(10)))
+        assert said.events_of("job-j")[-1] == report(10, percent=60)
+        job = said.world.job("j")
+        assert job is not None
+        assert job.progress == 60
 
 
 def test_a_bad_line_does_not_fill_the_history() -> None:
@@ -424,7 +435,10 @@ def test_a_request_is_recorded_and_the_job_goes_on() -> None:
 def test_the_producer_says_once_that_it_knows() -> None:
     """Of a request to its job, or to one above."""
     given(running(), ASKED).when(SeeCancel("j", 1)).then(Fact("job-j", JobCancelSeen(1)))
-    given(running(), ASKED, SeeCancel("j", 1)).when(SeeCancel("j", 1)).then()
+    seen = running(), ASKED, SeeCancel("j", 1)
+    given(seen).when(SeeCancel("j", 1)).then()
+    taken_over = TakeUpJob("j", 1, THERE, replaces=True)
+    given(seen, taken_over).when(SeeCancel("j", 2)).then(Fact("job-j", JobCancelSeen(2)))
 
 
 def test_a_queued_job_ends_on_the_spot() -> None:
