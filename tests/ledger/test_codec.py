@@ -248,7 +248,8 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
         _recorded(
             producers.JobAttemptFailed(2, _at(7), _at(9), "OSError", WORDS, producers.Exit(75)),
             _at(7),
-        )
+        ),
+        _recorded(producers.JobAttemptFailed(2, _at(7), reason="deadline"), _at(7)),
     ],
     "job-sealed/1": [_recorded(producers.JobSealed(), _at(7))],
     "job-cancel-requested/1": [
@@ -264,6 +265,13 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
                 1, "failed", _at(7), "OSError", WORDS, producers.Exit(1), WORDS
             ),
             _at(7),
+        ),
+        _recorded(
+            producers.LateReportRecorded(1, "failed", _at(7), reason="deadline", retryable=True),
+            _at(7),
+        ),
+        _recorded(
+            producers.LateReportRecorded(1, "cancelled", _at(7), reason="interrupted"), _at(7)
         ),
     ],
     "job-labelled/1": [

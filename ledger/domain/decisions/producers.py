@@ -243,6 +243,8 @@ def _late(attempt: int, end: End, said: Outcome, now: datetime) -> LateReportRec
         said=end.said if isinstance(end, JobFailed | JobCancelled) else None,
         exit=None if isinstance(end, JobSkipped) else end.exit,
         result=end.result,
+        reason=end.reason if isinstance(end, JobFailed | JobCancelled) else None,
+        retryable=end.retryable if isinstance(end, JobFailed) else None,
     )
 
 

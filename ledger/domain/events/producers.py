@@ -165,6 +165,7 @@ class JobAttemptFailed(Closed, frozen=True, omit_defaults=True):
     error_type: str | None = None
     said: Text | None = None
     exit: Exit | None = None
+    reason: FailureReason | None = None
 
 
 class JobSealed(Closed, frozen=True):
@@ -205,6 +206,8 @@ class LateReportRecorded(Closed, frozen=True, omit_defaults=True):
     said: Text | None = None
     exit: Exit | None = None
     result: Text | None = None
+    reason: FailureReason | CancelReason | None = None
+    retryable: bool | None = None
 
 
 ProducerEvent = (

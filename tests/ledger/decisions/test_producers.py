@@ -397,7 +397,7 @@ def test_a_job_that_was_given_up_is_told_how_it_ended(outcome: str) -> None:
     late = given(ABANDONED).when(EndJob("j", 1, ENDS[outcome]))
     [told] = late.events_of("job-j")
     assert isinstance(told, LateReportRecorded)
-    assert told.outcome == outcome
+    assert (told.outcome, told.reason) == (outcome, getattr(ENDS[outcome], "reason", None))
     again = given(ABANDONED, EndJob("j", 1, ENDS[outcome]))
     again.when(EndJob("j", 1, ENDS[outcome])).then()
     other = DONE if outcome == "failed" else BROKEN
