@@ -225,7 +225,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
         ),
     ],
     "progress-reported/1": [
-        _recorded(producers.ProgressReported(1, _at(7)), _at(7)),
+        _recorded(producers.ProgressReported(1, _at(7), done=None), _at(7)),
         _recorded(
             producers.ProgressReported(
                 attempt=2,
@@ -242,6 +242,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             ),
             _at(7),
         ),
+        _recorded(producers.ProgressReported(1, _at(7), done=0), _at(7)),
     ],
     "job-attempt-returned/1": [_recorded(producers.JobAttemptReturned(2), _at(7))],
     "job-attempt-failed/1": [

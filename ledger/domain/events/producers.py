@@ -134,12 +134,13 @@ class JobRegistered(Closed, frozen=True, omit_defaults=True):
 class ProgressReported(Closed, frozen=True, omit_defaults=True):
     """How far a producer says that its job is, and what that is in per cent of the attempt.
 
-    `seq` is the producer's number of the report, by which reports are ordered.
+    `done` is None if that was not said. `seq` is the producer's number of the report, by which
+    reports are ordered.
     """
 
     attempt: int
     happened_at: datetime
-    done: int = 0
+    done: int | None = None
     total: int | None = None
     unit: str = "item"
     total_is: TotalIs = "exact"
