@@ -219,7 +219,6 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
                 trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
                 rerun_of="job-0",
                 was_below="job-2",
-                chosen=True,
             ),
             _at(7),
         ),

@@ -77,7 +77,7 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         raise errors.NobodyWorks(command.job)
     check_labels(command.registered.labels)
     known = state.job(command.job)
-    if (known is not None or command.registered.chosen) and state.is_spent(command.job):
+    if (known is not None or command.chosen) and state.is_spent(command.job):
         raise JobDiscarded(command.job)
     if known is not None:
         _check_is_same(known, command)

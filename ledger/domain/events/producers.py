@@ -106,7 +106,6 @@ class Holder(Closed, frozen=True, omit_defaults=True):
 class JobRegistered(Closed, frozen=True, omit_defaults=True):
     """A producer's job was registered; it follows the job's creation at once.
 
-    `chosen`: a client chose the job's uuid, which may come again after the job is discarded.
     `was_below` is the parent that was meant, if that was gone or had ended by then.
     """
 
@@ -128,7 +127,6 @@ class JobRegistered(Closed, frozen=True, omit_defaults=True):
     trace: str | None = None
     rerun_of: str | None = None
     was_below: str | None = None
-    chosen: bool = False
 
 
 class ProgressReported(Closed, frozen=True, omit_defaults=True):

@@ -28,7 +28,8 @@ class RegisterJob(Struct, frozen=True, gc=False):
     """Register a job, below a parent if one is named; the same again changes nothing.
 
     The `holder` begins the first attempt; without one the job waits in the queue, unless it is a
-    group. With `end`, its holder says that it has ended already.
+    group. With `end`, its holder says that it has ended already. `chosen`: a client chose the uuid,
+    which may be that of a job that was discarded.
     """
 
     owner: str
@@ -38,6 +39,7 @@ class RegisterJob(Struct, frozen=True, gc=False):
     parent: str | None = None
     holder: Holder | None = None
     end: End | None = None
+    chosen: bool = False
 
 
 class TakeUpJob(Struct, frozen=True, gc=False):
