@@ -77,7 +77,8 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         raise errors.NobodyWorks(command.job)
     check_labels(command.registered.labels)
     known = state.job(command.job)
-    if (known is not None or command.chosen) and state.is_spent(command.job):
+    may_be_gone = command.chosen if known is None else known.ended is not None
+    if may_be_gone and state.is_spent(command.job):
         raise JobDiscarded(command.job)
     if known is not None:
         _check_is_same(known, command)
@@ -335,8 +336,10 @@ def _end(state: State, uuid: str, end: End) -> Iterator[Change]:
     yield _fact(uuid, end)
     if job.parent is None:
         return
-    parent, produced = _known(state, job.parent)
-    if not produced.is_group or parent.state != "started":
+    parent = state.job(job.parent)
+    assert parent is not None, f"there is no parent {job.parent}"
+    assert parent.produced is not None, f"parent {job.parent} is no producer's job"
+    if not parent.produced.is_group or parent.state != "started":
         return
     yield _fact(job.parent, ChildEnded(uuid, ENDINGS[type(end)]))
     yield from _settle(state, job.parent)
