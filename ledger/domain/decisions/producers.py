@@ -56,7 +56,7 @@ from ledger.domain.producers.progress import percent
 
 CHILDREN_MOST = 10_000
 LOSSES_TOLD = 10
-"""Losses of a job that become events; a line that keeps failing must not fill its history."""
+"""Losses of an attempt that become events; a line that keeps failing must not fill its history."""
 _OUTCOMES: dict[type[End], Outcome] = {
     JobSucceeded: "succeeded",
     JobSkipped: "skipped",

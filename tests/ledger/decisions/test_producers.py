@@ -337,9 +337,13 @@ def test_what_was_shown_does_not_go_down_for_a_loss_or_a_report_without_figures(
 
 
 def test_a_bad_line_does_not_fill_the_history() -> None:
-    """Losses after the tenth are shown, but are no events."""
+    """Losses after an attempt's tenth are shown, but are no events."""
     lost = [LoseProducer("j", 1), ReturnAttempt("j", 1)] * decisions.LOSSES_TOLD
     given(running(), lost).when(LoseProducer("j", 1)).then()
+    taken_over = TakeUpJob("j", 1, THERE, replaces=True)
+    given(running(), lost, taken_over).when(LoseProducer("j", 2)).then(
+        Fact("job-j", JobAttemptLost(2))
+    )
 
 
 # Ends
