@@ -29,6 +29,7 @@ from ledger.domain.events.jobs import (
 )
 from ledger.domain.events.producers import (
     Holder,
+    JobAttemptFailed,
     JobAttemptReturned,
     JobCancelSeen,
     JobSealed,
@@ -57,6 +58,8 @@ from ledger.domain.producers.progress import percent
 CHILDREN_MOST = 10_000
 LOSSES_TOLD = 10
 """Losses of an attempt that become events; a line that keeps failing must not fill its history."""
+_OURS = ("lost", "expired", "children", "forced")
+"""Reasons of ends that no producer gives: an end that was forced or lost is answered otherwise."""
 _OUTCOMES: dict[type[End], Outcome] = {
     JobSucceeded: "succeeded",
     JobSkipped: "skipped",
@@ -68,13 +71,15 @@ _OUTCOMES: dict[type[End], Outcome] = {
 def register_job(command: RegisterJob, state: State, environment: Environment) -> Iterator[Change]:
     """Register the job, unless it is registered; begin and end it as far as the command says.
 
-    Raise `Reserved`, `NobodyWorks`, `BadLabel`, `TooManyLabels`, `UuidTaken`, `JobDiscarded`,
-    `AlreadyRegistered`, and what the parent refuses, or the end.
+    Raise `Reserved`, `ReasonReserved`, `NobodyWorks`, `BadLabel`, `TooManyLabels`, `UuidTaken`,
+    `JobDiscarded`, `AlreadyRegistered`, and what the parent refuses, or the end.
     """
     if command.operation in OPERATIONS:
         raise errors.Reserved(command.operation)
-    if command.end is not None and command.holder is None:
-        raise errors.NobodyWorks(command.job)
+    if command.end is not None:
+        _check_reason(command.end)
+        if command.holder is None:
+            raise errors.NobodyWorks(command.job)
     check_labels(command.registered.labels)
     known = state.job(command.job)
     may_be_gone = command.chosen if known is None else known.ended is not None
@@ -202,6 +207,7 @@ def lose_producer(
 
 
 def fail_attempt(command: FailAttempt, state: State, environment: Environment) -> Iterator[Change]:
+    _check_reason(command.failed)
     job, produced = _running(state, command.job)
     _check_attempt(job, command.failed.attempt)
     if not produced.queued:  # else it has failed already
@@ -211,14 +217,23 @@ def fail_attempt(command: FailAttempt, state: State, environment: Environment) -
 def end_job(command: EndJob, state: State, environment: Environment) -> Iterator[Change]:
     """End the job, unless it has ended so; the end of one that was abandoned comes late.
 
-    Raise `JobForced` if an operator has ended it, `EndedOtherwise`, `AttemptReplaced`.
+    Raise `JobForced` if an operator has ended it, `EndedOtherwise`, `AttemptReplaced`,
+    `ReasonReserved`.
     """
+    _check_reason(command.end)
     job, produced = _known(state, command.job)
     if job.state != "started":
         yield from _say_again(state, job, produced, command)
         return
     _check_attempt(job, command.attempt)
     yield from _end(state, job.uuid, command.end)
+
+
+def _check_reason(said: End | JobAttemptFailed) -> None:
+    """Check that a producer says no more than it can know."""
+    reason = None if isinstance(said, JobSucceeded | JobSkipped) else said.reason
+    if reason in _OURS:
+        raise errors.ReasonReserved(reason)
 
 
 def _say_again(state: State, job: Job, produced: Produced, command: EndJob) -> Iterator[Change]:

@@ -22,6 +22,7 @@ from ledger.domain.errors.producers import (
     NotCancellable,
     ParentOver,
     ParentUnknown,
+    ReasonReserved,
     Reserved,
     TooManyChildren,
     UuidTaken,
@@ -363,6 +364,21 @@ def test_an_end_that_was_acknowledged_never_changes(ended: End, said: End) -> No
         again.then()
     else:
         again.then_refused(EndedOtherwise)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        EndJob("j", 1, JobFailed(reason="lost", happened_at=START)),
+        EndJob("j", 1, JobCancelled("forced", START)),
+        FailAttempt("j", JobAttemptFailed(1, START, reason="expired")),
+        running("k", end=JobFailed(reason="children", happened_at=START)),
+    ],
+    ids=["lost", "forced", "expired", "children"],
+)
+def test_a_producer_gives_no_reason_of_ours(command: EndJob) -> None:
+    """Otherwise it could say another end later, or would be told that it was forced."""
+    given(running()).when(command).then_refused(ReasonReserved, point="reason")
 
 
 def test_what_runs_below_does_not_keep_a_job_from_ending() -> None:
