@@ -201,7 +201,10 @@ def lose_producer(
     """Record a loss once, and only the first ones of a job; a report takes it back."""
     job = _working(state, command.job, command.attempt)
     _, produced = _known(state, command.job)
-    last = command.last and replace(command.last, percent=percent(command.last, produced.shown))
+    last = command.last
+    if last is not None:
+        _check_attempt(job, last.attempt)
+        last = replace(last, percent=percent(last, produced.shown))
     if not job.lost and produced.losses < LOSSES_TOLD:
         yield _fact(job.uuid, JobAttemptLost(command.attempt, last))
 

@@ -316,6 +316,8 @@ def test_a_loss_is_recorded_once_with_the_last_report() -> None:
         Fact("job-j", JobAttemptLost(1, report(7, percent=7)))
     )
     given(LOST).when(LoseProducer("j", 1)).then()
+    of_another = LoseProducer("j", 1, report(7, attempt=2))
+    given(running()).when(of_another).then_refused(AttemptReplaced)
 
 
 def test_a_report_takes_the_loss_back() -> None:
