@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import Command
+from ledger.domain.commands import Command, CreateJob
 from ledger.domain.context import Fact
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Event
@@ -14,6 +14,7 @@ from ledger.domain.events.jobs import (
     JobAttemptStarted,
     JobCancelled,
     JobFailed,
+    JobLabelled,
     JobSucceeded,
     ProgressUpdated,
 )
@@ -130,6 +131,24 @@ def test_the_auditor_allows_what_decisions_record(state: str, event: str) -> Non
     assert isinstance(job, Job)
     reason = violation(job, "job-j", EVENTS[event])
     assert ((state, event) in LEGAL) == (reason is None), reason
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "saying"),
+    [
+        (JobLabelled({"env": "x"}), registered(), "begun before it was registered"),
+        (JobAttemptStarted(1, "w"), registered(), "begun before it was registered"),
+        (JobLabelled({"env": "x"}), JobAttemptStarted(1, holder=HERE), "no worker"),
+    ],
+    ids=["labelled", "taken up", "by a producer"],
+)
+def test_the_auditor_keeps_our_jobs_from_producers(
+    before: Event, event: Event, saying: str
+) -> None:
+    job = given(CreateJob(ME, "j", "x"), Fact("job-j", before)).world.job("j")
+    reason = violation(job, "job-j", event)
+    assert reason is not None
+    assert saying in reason
 
 
 GROUP_ENDS: dict[str, Event] = {
