@@ -26,6 +26,8 @@ from ledger.domain.commands import Command
 from ledger.domain.errors import NotFound
 from ledger.domain.events.housekeeping import ArchiveWritten
 from ledger.domain.events.jobs import Resource
+from ledger.domain.events.producers import JobAttemptFailed, JobCancelRequested
+from ledger.domain.producers import commands as producers
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import read_checkpoint
 from ledger.proofs.keys import signer_of
@@ -41,6 +43,7 @@ from tests.api.calling import ALICE, AUDITOR, BOB, PUBLIC_KEY, ROOT, WORKER, Api
 from tests.support.api_server import ApiServer
 from tests.support.discarding import AT_ONCE, discard
 from tests.support.postgres import record_pools_elsewhere
+from tests.support.producing import DONE, HERE, registered, report
 from tests.support.world import START, disk, machine, mount
 
 KINDS = ("sweep", "compaction", "parking", "drive", "server", "tag", "keypair", "job")
@@ -209,6 +212,23 @@ def about(dead: Dead) -> list[Command]:
         commands.UpdateProgress(job, 1, 100),
         commands.SucceedJob(job, 1),
         commands.FailJob(job, 1, "on fire"),
+        commands.LabelJob(me, job, {"env": "prod"}),
+        *(
+            producers.RegisterJob(me, each, "x", registered(chosen=True), None, HERE)
+            for each in (dead.job, job)
+        ),
+        producers.RegisterJob(me, "new", "x", registered(), dead.job, HERE),
+        producers.TakeUpJob(job, 0, HERE),
+        producers.ReportProgress(job, report(1)),
+        producers.ReturnAttempt(job, 1),
+        producers.LoseProducer(job, 1),
+        producers.FailAttempt(job, JobAttemptFailed(1, START)),
+        producers.EndJob(job, 1, DONE),
+        producers.RequestCancel(me, job, JobCancelRequested(60)),
+        producers.SeeCancel(job, 1),
+        producers.ForceEnd(me, job),
+        producers.SealJob(me, job),
+        producers.AbandonJob(job, 1),
         commands.DiscardJobs("new", timedelta(1), START, 0, (), (), ()),
         commands.RecordArchive("new", ArchiveWritten("never", "", 0, 0, 0, ("never",))),
         commands.RecordCompaction("never", 0),
