@@ -164,7 +164,7 @@ def _job_violation(job: Job, event: Event) -> str | None:
         case JobSucceeded() | JobFailed() | JobCancelled():
             return _end_violation(job, event)
         case JobRegistered(labels=labels):
-            if job.attempt or job.children or job.resources:
+            if job.attempt or job.children or job.resources or job.label_changes:
                 return "the job was begun before it was registered"
             return wrong_label(labels, ()) or _too_many(labels)
         case _:
@@ -205,6 +205,8 @@ def _attempt_violation(
     if job.children:
         return "the job is done by its children"
     if isinstance(event, JobAttemptStarted):
+        if event.worker is None:
+            return "an attempt has no worker"
         follows = event.attempt == job.attempt + 1
         return None if follows else f"attempt {event.attempt} after {job.attempt}"
     if event.attempt != job.attempt or not job.attempt:

@@ -39,6 +39,9 @@ class JobTrees:
                 below = self.job(child)
                 if below is None or job_stream(below.parent or "") != stream:
                     return f"job {child} does not name this job as its parent"
+                above = self.job(below.parent or "")
+                if above is None or (above.produced is None) != (below.produced is None):
+                    return f"job {child} is a producer's, or this job is, but not both"
             case ChildEnded(child=child, how=how):
                 below = self.job(child)
                 if below is None or below.state != how:

@@ -219,13 +219,12 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
                 trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
                 rerun_of="job-0",
                 was_below="job-2",
-                chosen=True,
             ),
             _at(7),
         ),
     ],
     "progress-reported/1": [
-        _recorded(producers.ProgressReported(1, _at(7)), _at(7)),
+        _recorded(producers.ProgressReported(1, _at(7), done=None), _at(7)),
         _recorded(
             producers.ProgressReported(
                 attempt=2,
@@ -242,13 +241,15 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             ),
             _at(7),
         ),
+        _recorded(producers.ProgressReported(1, _at(7), done=0), _at(7)),
     ],
     "job-attempt-returned/1": [_recorded(producers.JobAttemptReturned(2), _at(7))],
     "job-attempt-failed/1": [
         _recorded(
             producers.JobAttemptFailed(2, _at(7), _at(9), "OSError", WORDS, producers.Exit(75)),
             _at(7),
-        )
+        ),
+        _recorded(producers.JobAttemptFailed(2, _at(7), reason="deadline"), _at(7)),
     ],
     "job-sealed/1": [_recorded(producers.JobSealed(), _at(7))],
     "job-cancel-requested/1": [
@@ -264,6 +265,13 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
                 1, "failed", _at(7), "OSError", WORDS, producers.Exit(1), WORDS
             ),
             _at(7),
+        ),
+        _recorded(
+            producers.LateReportRecorded(1, "failed", _at(7), reason="deadline", retryable=True),
+            _at(7),
+        ),
+        _recorded(
+            producers.LateReportRecorded(1, "cancelled", _at(7), reason="interrupted"), _at(7)
         ),
     ],
     "job-labelled/1": [

@@ -27,6 +27,7 @@ from projections.audit.findings import Divergence
 from projections.audit.history import job_history
 from projections.audit.replay import replay
 from tests.support.opened import CALLER, Opened, behind_its_back
+from tests.support.producing import registered
 from tests.support.world import ME, START
 
 
@@ -272,6 +273,13 @@ def test_a_child_that_its_parent_does_not_know_is_found(told: Opened) -> None:
     """The child says who its parent is, the parent says nothing."""
     where = forge(told, "job-orphan", JobCreated("x", ME, (), "root", "twig", 2))
     check(told, where, "parent twig does not list it")
+
+
+def test_a_producers_job_below_one_of_ours_is_found(told: Opened) -> None:
+    """Each kind of job ends in its own way, and tells its parent so."""
+    forge(told, "job-orphan", JobCreated("x", ME, (), "root", "twig", 2), registered())
+    where = forge(told, "job-twig", ChildAttached("orphan"))
+    check(told, where, "not both")
 
 
 def test_a_child_whose_end_its_parent_does_not_know_is_found(told: Opened) -> None:

@@ -26,8 +26,8 @@ from tests.support.world import ME
 
 def register(uuid: str, owner: str = ME, holder: Holder = HERE) -> RegisterJob:
     """A job whose client chose its uuid, and which is over at once."""
-    known = registered(chosen=True)
-    return RegisterJob(owner, uuid, "backup", known, holder=holder, end=DONE)
+    known = registered()
+    return RegisterJob(owner, uuid, "backup", known, holder=holder, end=DONE, chosen=True)
 
 
 def discard_only(kept: Retained) -> None:

@@ -47,7 +47,6 @@ def registered(
     cancellable: bool = True,
     expect_children: int | None = None,
     tolerate: tuple[Tolerated, ...] = (),
-    chosen: bool = False,
 ) -> JobRegistered:
     return JobRegistered(
         source,
@@ -58,7 +57,6 @@ def registered(
         cancellable=cancellable,
         expect_children=expect_children,
         tolerate=tolerate,
-        chosen=chosen,
     )
 
 

@@ -150,12 +150,12 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
                 lost=False,
                 fingerprint=job.fingerprint or event.fingerprint,
             )
-        case JobAttemptLost():
-            return replace(job, last_modified=at, lost=True)
+        case JobAttemptLost(last=last):
+            return replace(job, last_modified=at, lost=True, progress=_shown(job, last))
         case JobAttemptReturned() | JobAttemptFailed():
             return replace(job, last_modified=at, lost=False)
-        case ProgressReported(percent=percent):
-            return replace(job, last_modified=at, progress=max(job.progress, percent or 0))
+        case ProgressReported():
+            return replace(job, last_modified=at, progress=_shown(job, event))
         case ChildEnded():
             children = job.children.end(event.child, event.how)
             return replace(job, last_modified=at, children=children)
@@ -199,6 +199,11 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
             raise AssertionError(f"job {uuid} created twice")
         case _:
             assert_never(event)
+
+
+def _shown(job: Job, report: ProgressReported | None) -> int:
+    """Return the progress after a producer's report: the highest of its attempt."""
+    return job.progress if report is None else max(job.progress, report.percent or 0)
 
 
 def _report(job: Job, event: ProgressUpdated, at: datetime) -> Job:

@@ -43,9 +43,10 @@ class Produced(Struct, frozen=True, gc=False):
 
     `queued`: nobody works on it, yet or until a retry; a group is never in the queue. `holder`
     makes the current attempt, or made the last. `retry_at` is when a job in the queue may be taken
-    up again. `losses` counts the attempts lost, `returns` those that came back. `cancel_seen` is
-    when the producer said that it knew of a request, to this job or to one above. `shown` is what
-    the attempt has shown in per cent, `reported` its last report that became an event, and
+    up again. `losses` counts how often the attempt was lost, `returns` how often it came back.
+    `cancel_seen` is when the producer said that it knew of a request, to this job or to one above;
+    whoever makes the next attempt has to say so again. `shown` is what the attempt has shown in per
+    cent, also while its reports do not say; `reported` is its last report that became an event, and
     `reports` how many did. `late` is how a job that had been abandoned really ended.
     """
 
@@ -92,6 +93,9 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
                 queued=False,
                 holder=event.holder,
                 retry_at=None,
+                losses=0,
+                returns=0,
+                cancel_seen=None,
                 shown=None,
                 reported=None,
                 reports=0,
@@ -128,7 +132,8 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
 
 
 def _report(produced: Produced, report: ProgressReported) -> Produced:
-    return replace(produced, reported=report, shown=report.percent)
+    shown = produced.shown if report.percent is None else report.percent
+    return replace(produced, reported=report, shown=shown)
 
 
 def _end(produced: Produced, outcome: Outcome, reason: str | None = None) -> Produced:

@@ -29,6 +29,7 @@ from ledger.domain.events.jobs import (
 )
 from ledger.domain.events.producers import (
     Holder,
+    JobAttemptFailed,
     JobAttemptReturned,
     JobCancelSeen,
     JobSealed,
@@ -56,7 +57,9 @@ from ledger.domain.producers.progress import percent
 
 CHILDREN_MOST = 10_000
 LOSSES_TOLD = 10
-"""Losses of a job that become events; a line that keeps failing must not fill its history."""
+"""Losses of an attempt that become events; a line that keeps failing must not fill its history."""
+_OURS = ("lost", "expired", "children", "forced")
+"""Reasons of ends that no producer gives: an end that was forced or lost is answered otherwise."""
 _OUTCOMES: dict[type[End], Outcome] = {
     JobSucceeded: "succeeded",
     JobSkipped: "skipped",
@@ -68,18 +71,28 @@ _OUTCOMES: dict[type[End], Outcome] = {
 def register_job(command: RegisterJob, state: State, environment: Environment) -> Iterator[Change]:
     """Register the job, unless it is registered; begin and end it as far as the command says.
 
-    Raise `Reserved`, `BadLabel`, `TooManyLabels`, `UuidTaken`, `JobDiscarded`, `AlreadyRegistered`,
-    and what the parent refuses.
+    Raise `Reserved`, `ReasonReserved`, `NobodyWorks`, `BadLabel`, `TooManyLabels`, `UuidTaken`,
+    `JobDiscarded`, `AlreadyRegistered`, and what the parent refuses, or the end.
     """
     if command.operation in OPERATIONS:
         raise errors.Reserved(command.operation)
+    if command.end is not None:
+        _check_reason(command.end)
+        if command.holder is None:
+            raise errors.NobodyWorks(command.job)
     check_labels(command.registered.labels)
     known = state.job(command.job)
-    if (known is not None or command.registered.chosen) and state.is_spent(command.job):
+    may_be_gone = command.chosen if known is None else known.ended is not None
+    if may_be_gone and state.is_spent(command.job):
         raise JobDiscarded(command.job)
     if known is not None:
         _check_is_same(known, command)
+        if command.end is not None:
+            again = EndJob(command.job, known.attempt, command.end)
+            yield from end_job(again, state, environment)
         return
+    if command.holder is not None and command.registered.ends == "children":
+        raise errors.NobodyWorks(command.job)
     root, ordinal = command.job, 0
     if command.parent is not None:
         above = _parent(state, command.parent, command.owner)
@@ -99,7 +112,7 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
 
 
 def _check_is_same(known: Job, command: RegisterJob) -> None:
-    """Check that this process has registered the same before.
+    """Check that this process has registered the same before, or wants no attempt at it.
 
     What else it may say of the job belongs to an attempt, and is not compared.
     """
@@ -107,14 +120,15 @@ def _check_is_same(known: Job, command: RegisterJob) -> None:
     if produced is None or known.owner != command.owner:
         raise errors.UuidTaken(command.job)
     registered = produced.registered
-    if (known.operation, known.parent, registered.source, registered.external_id) != (
+    parent, below = known.parent or registered.was_below, command.parent or wanted.was_below
+    if (known.operation, parent, registered.source, registered.external_id) != (
         command.operation,
-        command.parent,
+        below,
         wanted.source,
         wanted.external_id,
     ) or registered.ends != wanted.ends:
         raise errors.UuidTaken(command.job)
-    if _instance(produced.holder) != _instance(command.holder):
+    if command.holder is not None and _instance(produced.holder) != command.holder.instance:
         raise errors.AlreadyRegistered(command.job, known.attempt)
 
 
@@ -187,26 +201,42 @@ def lose_producer(
     """Record a loss once, and only the first ones of a job; a report takes it back."""
     job = _working(state, command.job, command.attempt)
     _, produced = _known(state, command.job)
+    last = command.last
+    if last is not None:
+        _check_attempt(job, last.attempt)
+        last = replace(last, percent=percent(last, produced.shown))
     if not job.lost and produced.losses < LOSSES_TOLD:
-        yield _fact(job.uuid, JobAttemptLost(command.attempt, command.last))
+        yield _fact(job.uuid, JobAttemptLost(command.attempt, last))
 
 
 def fail_attempt(command: FailAttempt, state: State, environment: Environment) -> Iterator[Change]:
-    job = _working(state, command.job, command.failed.attempt)
-    yield _fact(job.uuid, command.failed)
+    _check_reason(command.failed)
+    job, produced = _running(state, command.job)
+    _check_attempt(job, command.failed.attempt)
+    if not produced.queued:  # else it has failed already
+        yield _fact(job.uuid, command.failed)
 
 
 def end_job(command: EndJob, state: State, environment: Environment) -> Iterator[Change]:
     """End the job, unless it has ended so; the end of one that was abandoned comes late.
 
-    Raise `JobForced` if an operator has ended it, `EndedOtherwise`, `AttemptReplaced`.
+    Raise `JobForced` if an operator has ended it, `EndedOtherwise`, `AttemptReplaced`,
+    `ReasonReserved`.
     """
+    _check_reason(command.end)
     job, produced = _known(state, command.job)
     if job.state != "started":
         yield from _say_again(state, job, produced, command)
         return
     _check_attempt(job, command.attempt)
     yield from _end(state, job.uuid, command.end)
+
+
+def _check_reason(said: End | JobAttemptFailed) -> None:
+    """Check that a producer says no more than it can know."""
+    reason = None if isinstance(said, JobSucceeded | JobSkipped) else said.reason
+    if reason in _OURS:
+        raise errors.ReasonReserved(reason)
 
 
 def _say_again(state: State, job: Job, produced: Produced, command: EndJob) -> Iterator[Change]:
@@ -232,20 +262,24 @@ def _late(attempt: int, end: End, said: Outcome, now: datetime) -> LateReportRec
         said=end.said if isinstance(end, JobFailed | JobCancelled) else None,
         exit=None if isinstance(end, JobSkipped) else end.exit,
         result=end.result,
+        reason=end.reason if isinstance(end, JobFailed | JobCancelled) else None,
+        retryable=end.retryable if isinstance(end, JobFailed) else None,
     )
 
 
 def request_cancel(
     command: RequestCancel, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Ask the job to stop. One that nobody works on ends at once, and a group is sealed."""
+    """Ask the job to stop. One that nobody works on ends at once, and a group is sealed.
+
+    That holds also for a job that was asked before its attempt failed.
+    """
     job, produced = _running(state, command.job, command.owner)
     if not (produced.registered.cancellable or produced.queued):
         host = None if produced.holder is None else produced.holder.host
         raise errors.NotCancellable(job.uuid, host)
-    if produced.cancel is not None:
-        return
-    yield _fact(job.uuid, command.request)
+    if produced.cancel is None:
+        yield _fact(job.uuid, command.request)
     if produced.queued:
         yield from _end(state, job.uuid, JobCancelled("requested", state.now))
     elif produced.is_group:
@@ -275,10 +309,11 @@ def force_end(command: ForceEnd, state: State, environment: Environment) -> Iter
 
 
 def seal_job(command: SealJob, state: State, environment: Environment) -> Iterator[Change]:
-    job, produced = _running(state, command.job, command.owner)
+    job, produced = _known(state, command.job, command.owner)
     if not produced.is_group:
         raise errors.NotAGroup(job.uuid)
-    yield from _seal(state, job.uuid)
+    if not produced.sealed:
+        yield from _seal(state, job.uuid)
 
 
 def _seal(state: State, group: str) -> Iterator[Change]:
@@ -295,11 +330,18 @@ def abandon_job(command: AbandonJob, state: State, environment: Environment) -> 
     if command.attempt != job.attempt:
         return
     if produced.is_group:
-        yield from _end(state, job.uuid, _abandoned(_seen_of(job, produced) or "nobody sealed it"))
+        if not produced.sealed:  # else it ends with its sub-jobs
+            error = _seen_of(job, produced) or "nobody sealed it"
+            yield from _end(state, job.uuid, _abandoned(error))
     elif produced.queued:
         yield from _end(state, job.uuid, JobFailed("nobody took it up", "expired", state.now))
-    elif job.lost or produced.losses >= LOSSES_TOLD:
+    elif job.lost or _is_lost_unrecorded(produced):
         yield from _end(state, job.uuid, _abandoned("its producer fell silent"))
+
+
+def _is_lost_unrecorded(produced: Produced) -> bool:
+    """Whether only the caller can know that the attempt is lost: no event would say so."""
+    return produced.losses >= LOSSES_TOLD or produced.registered.limits.lease_s is None
 
 
 def _abandoned(error: str) -> JobFailed:
@@ -312,8 +354,10 @@ def _end(state: State, uuid: str, end: End) -> Iterator[Change]:
     yield _fact(uuid, end)
     if job.parent is None:
         return
-    parent, produced = _known(state, job.parent)
-    if not produced.is_group or parent.state != "started":
+    parent = state.job(job.parent)
+    assert parent is not None, f"there is no parent {job.parent}"
+    assert parent.produced is not None, f"parent {job.parent} is no producer's job"
+    if not parent.produced.is_group or parent.state != "started":
         return
     yield _fact(job.parent, ChildEnded(uuid, ENDINGS[type(end)]))
     yield from _settle(state, job.parent)

@@ -76,6 +76,13 @@ class JobForced(WrongState):
         super().__init__(f"an operator has ended job {job}")
 
 
+class ReasonReserved(Invalid):
+    """Only this service knows when a job has ended for this reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason} is a reason that only this service gives", point="reason")
+
+
 class EndedOtherwise(WrongState):
     """The job has ended in another way than is reported now."""
 

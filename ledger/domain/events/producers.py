@@ -106,7 +106,6 @@ class Holder(Closed, frozen=True, omit_defaults=True):
 class JobRegistered(Closed, frozen=True, omit_defaults=True):
     """A producer's job was registered; it follows the job's creation at once.
 
-    `chosen`: a client chose the job's uuid, which may come again after the job is discarded.
     `was_below` is the parent that was meant, if that was gone or had ended by then.
     """
 
@@ -128,18 +127,18 @@ class JobRegistered(Closed, frozen=True, omit_defaults=True):
     trace: str | None = None
     rerun_of: str | None = None
     was_below: str | None = None
-    chosen: bool = False
 
 
 class ProgressReported(Closed, frozen=True, omit_defaults=True):
     """How far a producer says that its job is, and what that is in per cent of the attempt.
 
-    `seq` is the producer's number of the report, by which reports are ordered.
+    `done` is None if that was not said. `seq` is the producer's number of the report, by which
+    reports are ordered.
     """
 
     attempt: int
     happened_at: datetime
-    done: int = 0
+    done: int | None = None
     total: int | None = None
     unit: str = "item"
     total_is: TotalIs = "exact"
@@ -165,6 +164,7 @@ class JobAttemptFailed(Closed, frozen=True, omit_defaults=True):
     error_type: str | None = None
     said: Text | None = None
     exit: Exit | None = None
+    reason: FailureReason | None = None
 
 
 class JobSealed(Closed, frozen=True):
@@ -205,6 +205,8 @@ class LateReportRecorded(Closed, frozen=True, omit_defaults=True):
     said: Text | None = None
     exit: Exit | None = None
     result: Text | None = None
+    reason: FailureReason | CancelReason | None = None
+    retryable: bool | None = None
 
 
 ProducerEvent = (

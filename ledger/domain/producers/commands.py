@@ -27,8 +27,9 @@ End = JobSucceeded | JobSkipped | JobFailed | JobCancelled
 class RegisterJob(Struct, frozen=True, gc=False):
     """Register a job, below a parent if one is named; the same again changes nothing.
 
-    The `holder` begins the first attempt; without one the job waits in the queue. With `end` it has
-    ended already.
+    The `holder` begins the first attempt; without one the job waits in the queue, unless it is a
+    group. With `end`, its holder says that it has ended already. `chosen`: a client chose the uuid,
+    which may be that of a job that was discarded.
     """
 
     owner: str
@@ -38,6 +39,7 @@ class RegisterJob(Struct, frozen=True, gc=False):
     parent: str | None = None
     holder: Holder | None = None
     end: End | None = None
+    chosen: bool = False
 
 
 class TakeUpJob(Struct, frozen=True, gc=False):
@@ -76,7 +78,7 @@ class LoseProducer(Struct, frozen=True, gc=False):
 
 
 class FailAttempt(Struct, frozen=True, gc=False):
-    """End an attempt, but not the job: it waits in the queue for the next."""
+    """End an attempt, but not the job: it waits in the queue for the next. Once for an attempt."""
 
     job: str
     failed: JobAttemptFailed
@@ -94,7 +96,7 @@ class EndJob(Struct, frozen=True, gc=False):
 
 
 class RequestCancel(Struct, frozen=True, gc=False):
-    """Ask a job to stop, and end it if nobody works on it; a second time changes nothing."""
+    """Ask a job to stop, once, and end it if nobody works on it."""
 
     owner: str
     job: str
@@ -125,8 +127,9 @@ class SealJob(Struct, frozen=True, gc=False):
 class AbandonJob(Struct, frozen=True, gc=False):
     """End a job from which nothing is expected any more.
 
-    That is a job whose attempt is lost, one that nobody has taken up, or a group that nobody has
-    sealed. `attempt` is the one that the caller knows; if another has begun, nothing changes.
+    That is a job whose attempt is lost, or is not expected to report; one that nobody has taken up;
+    or a group that nobody has sealed. `attempt` is the one that the caller knows; if another has
+    begun, nothing changes.
     """
 
     job: str

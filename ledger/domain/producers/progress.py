@@ -50,9 +50,10 @@ def _share_done(report: ProgressReported) -> Fraction | None:
 
 
 def _share_of_total(report: ProgressReported) -> Fraction | None:
-    if not report.total or (report.total_is == "growing" and report.done >= report.total):
+    done, total = report.done, report.total
+    if done is None or not total or (report.total_is == "growing" and done >= total):
         return None
-    return min(Fraction(report.done, report.total), Fraction(1))
+    return min(Fraction(done, total), Fraction(1))
 
 
 def becomes_event(

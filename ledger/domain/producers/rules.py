@@ -6,6 +6,7 @@ from ledger.domain.events import Event
 from ledger.domain.events.jobs import (
     ChildAttached,
     ChildEnded,
+    Ending,
     JobAttemptLost,
     JobAttemptStarted,
     JobCancelled,
@@ -48,7 +49,7 @@ def violation(job: Job, produced: Produced, event: Event) -> str | None:
         case JobCancelRequested():
             return "the job was asked to stop already" if produced.cancel is not None else None
         case _ if type(event) in ENDINGS:
-            return _end_of_group(job, event) if produced.is_group else _end(job, event)
+            return _end_of_group(job, produced, event) if produced.is_group else _end(job, event)
         case _:
             return _attempt(job, produced, event)
 
@@ -56,8 +57,10 @@ def violation(job: Job, produced: Produced, event: Event) -> str | None:
 def _after_end(job: Job, produced: Produced, event: Event) -> str | None:
     if not isinstance(event, LateReportRecorded):
         return f"the job had ended: {job.state}"
-    if produced.reason != "lost":
+    if produced.reason != "lost" or produced.is_group:
         return "the job had not been abandoned"
+    if event.attempt != job.attempt:
+        return f"attempt {event.attempt} reports after attempt {job.attempt}"
     return "its late report was recorded already" if produced.late is not None else None
 
 
@@ -73,10 +76,30 @@ def _end(job: Job, event: Event) -> str | None:
     return "nobody had taken the job up" if job.attempt == 0 and not alone else None
 
 
-def _end_of_group(job: Job, event: Event) -> str | None:
+def _end_of_group(job: Job, produced: Produced, event: Event) -> str | None:
+    """Check that the group ends by its sub-jobs, as they ended or as it was asked to."""
     if isinstance(event, JobFailed | JobCancelled) and event.reason in ALONE:
         return None
-    return "a child was still running" if job.children.running else None
+    if not produced.sealed:
+        return "the group was not sealed"
+    if job.children.running:
+        return "a child was still running"
+    return None if ENDINGS[type(event)] == _due(job, produced) else "its children ended otherwise"
+
+
+def _due(job: Job, produced: Produced) -> Ending:
+    """Return how a group ends: sub-jobs that a request has kept from coming were cancelled."""
+    registered, asked = produced.registered, produced.cancel is not None
+    children, expected = job.children, registered.expect_children or 0
+    are_missing = len(children) < expected and not asked
+    are_kept_away = len(children) < max(expected, 1) and asked
+    counts = {
+        "missing": are_missing,
+        "failed": children.failed,
+        "cancelled": children.cancelled or are_kept_away,
+    }
+    bad = [why for why, count in counts.items() if count and why not in registered.tolerate]
+    return "success" if not bad else "cancelled" if bad == ["cancelled"] else "failed"
 
 
 def _attempt(job: Job, produced: Produced, event: Event) -> str | None:
@@ -103,8 +126,10 @@ def _report(job: Job, produced: Produced, event: Event, attempt: int) -> str | N
     if attempt != job.attempt or produced.queued:
         return f"attempt {attempt} reports during attempt {job.attempt}"
     match event:
-        case JobAttemptLost():
-            return "the attempt was lost already" if job.lost else None
+        case JobAttemptLost(last=last):
+            if job.lost:
+                return "the attempt was lost already"
+            return None if last is None else _report(job, produced, last, last.attempt)
         case JobAttemptReturned():
             return None if job.lost else "the attempt was not lost"
         case JobCancelSeen():

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.domain.commands import CancelJob, CreateJob, StartAttempt
 from ledger.domain.context import Fact
@@ -21,6 +22,7 @@ from ledger.domain.errors.producers import (
     NotCancellable,
     ParentOver,
     ParentUnknown,
+    ReasonReserved,
     Reserved,
     TooManyChildren,
     UuidTaken,
@@ -60,6 +62,7 @@ from ledger.domain.producers.commands import (
     SeeCancel,
     TakeUpJob,
 )
+from ledger.domain.producers.limits import limits
 from tests.support.deciding import History, given
 from tests.support.producing import (
     BROKEN,
@@ -124,6 +127,35 @@ def test_a_sub_job_is_attached_to_its_parent() -> None:
 def test_the_same_registration_again_changes_nothing(again: RegisterJob) -> None:
     """A client that got no answer sends it again."""
     given(running(), queued("q"), group()).when(again).then()
+
+
+def test_who_queued_a_job_may_say_so_again_after_it_was_taken_up() -> None:
+    """That asks for no attempt."""
+    given(queued(), TakeUpJob("j", 0, HERE)).when(queued()).then()
+
+
+def test_a_registration_that_comes_again_with_an_end_ends_the_job() -> None:
+    """What is answered as recorded is recorded."""
+    given(running()).when(running(end=DONE)).then(Fact("job-j", DONE))
+    given(running(end=DONE)).when(running(end=DONE)).then()
+    given(running(end=DONE)).when(running(end=BROKEN)).then_refused(EndedOtherwise)
+
+
+def test_a_job_whose_parent_was_gone_is_the_same_when_its_parent_is_named_again() -> None:
+    said = replace(registered(), was_below="gone")
+    alone = RegisterJob(ME, "j", "backup", said, holder=HERE)
+    given(alone).when(alone).then()
+    given(alone).when(running(parent="gone")).then()
+    given(alone).when(running(parent="another")).then_refused(UuidTaken)
+
+
+@pytest.mark.parametrize(
+    "nobodys",
+    [replace(group("j"), holder=HERE), replace(queued(), end=DONE), replace(group(), end=DONE)],
+    ids=["group with a holder", "queued with an end", "group with an end"],
+)
+def test_only_who_works_on_a_job_says_how_it_ended(nobodys: RegisterJob) -> None:
+    given().when(nobodys).then_refused(NobodyWorks)
 
 
 def test_another_process_does_not_share_an_attempt() -> None:
@@ -240,6 +272,12 @@ def test_a_job_waits_for_its_next_attempt() -> None:
     waiting.when(TakeUpJob("j", 1, HERE)).then(Fact("job-j", JobAttemptStarted(2, holder=HERE)))
 
 
+def test_an_attempt_that_has_failed_may_say_so_again() -> None:
+    failed = FailAttempt("j", JobAttemptFailed(1, START))
+    given(running(), failed).when(failed).then()
+    given(queued()).when(FailAttempt("j", JobAttemptFailed(0, START))).then_refused(NobodyWorks)
+
+
 def test_a_group_has_no_attempts() -> None:
     given(group()).when(TakeUpJob("g", 0, HERE)).then_refused(NobodyWorks)
     given(group()).when(ReportProgress("g", report(1))).then_refused(NobodyWorks)
@@ -275,9 +313,11 @@ def test_an_attempt_that_was_replaced_reports_nothing(command: ReportProgress) -
 
 def test_a_loss_is_recorded_once_with_the_last_report() -> None:
     given(running()).when(LoseProducer("j", 1, report(7))).then(
-        Fact("job-j", JobAttemptLost(1, report(7)))
+        Fact("job-j", JobAttemptLost(1, report(7, percent=7)))
     )
     given(LOST).when(LoseProducer("j", 1)).then()
+    of_another = LoseProducer("j", 1, report(7, attempt=2))
+    given(running()).when(of_another).then_refused(AttemptReplaced)
 
 
 def test_a_report_takes_the_loss_back() -> None:
@@ -288,10 +328,25 @@ def test_a_report_takes_the_loss_back() -> None:
     given(running()).when(ReturnAttempt("j", 1)).then()
 
 
+def test_what_was_shown_does_not_go_down_for_a_loss_or_a_report_without_figures() -> None:
+    """The last report before a loss is shown like any other."""
+    lost = running(), ReportProgress("j", report(50)), LoseProducer("j", 1, report(60))
+    for meanwhile in ((), ReportProgress("j", report(0, None))):
+        said = given(lost, meanwhile).when(ReportProgress("j", report(10)))
+        assert said.events_of("job-j")[-1] == report(10, percent=60)
+        job = said.world.job("j")
+        assert job is not None
+        assert job.progress == 60
+
+
 def test_a_bad_line_does_not_fill_the_history() -> None:
-    """Losses after the tenth are shown, but are no events."""
+    """Losses after an attempt's tenth are shown, but are no events."""
     lost = [LoseProducer("j", 1), ReturnAttempt("j", 1)] * decisions.LOSSES_TOLD
     given(running(), lost).when(LoseProducer("j", 1)).then()
+    taken_over = TakeUpJob("j", 1, THERE, replaces=True)
+    given(running(), lost, taken_over).when(LoseProducer("j", 2)).then(
+        Fact("job-j", JobAttemptLost(2))
+    )
 
 
 # Ends
@@ -313,6 +368,21 @@ def test_an_end_that_was_acknowledged_never_changes(ended: End, said: End) -> No
         again.then_refused(EndedOtherwise)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        EndJob("j", 1, JobFailed(reason="lost", happened_at=START)),
+        EndJob("j", 1, JobCancelled("forced", START)),
+        FailAttempt("j", JobAttemptFailed(1, START, reason="expired")),
+        running("k", end=JobFailed(reason="children", happened_at=START)),
+    ],
+    ids=["lost", "forced", "expired", "children"],
+)
+def test_a_producer_gives_no_reason_of_ours(command: EndJob) -> None:
+    """Otherwise it could say another end later, or would be told that it was forced."""
+    given(running()).when(command).then_refused(ReasonReserved, point="reason")
+
+
 def test_what_runs_below_does_not_keep_a_job_from_ending() -> None:
     """Nor does it end by that, and its own end tells the parent nothing."""
     family = running(), running("a", "j"), running("b", "j")
@@ -327,6 +397,16 @@ def test_a_lost_job_is_abandoned() -> None:
     assert gone.reason == "lost"
 
 
+def test_a_job_without_a_lease_is_abandoned_though_it_was_never_lost() -> None:
+    """Nothing else would end it: its producer may be gone, and it may not be cancellable."""
+    said = replace(registered(cancellable=False), limits=limits())
+    endless = RegisterJob(ME, "j", "backup", said, holder=HERE)
+    [gone] = given(endless).when(AbandonJob("j", 1)).events_of("job-j")
+    assert isinstance(gone, JobFailed)
+    assert gone.reason == "lost"
+    given(running()).when(AbandonJob("j", 1)).then()
+
+
 def test_nothing_is_given_up_of_which_there_is_news() -> None:
     """A report, or another attempt, came before."""
     given(LOST, ReturnAttempt("j", 1)).when(AbandonJob("j", 1)).then()
@@ -339,7 +419,7 @@ def test_a_job_that_was_given_up_is_told_how_it_ended(outcome: str) -> None:
     late = given(ABANDONED).when(EndJob("j", 1, ENDS[outcome]))
     [told] = late.events_of("job-j")
     assert isinstance(told, LateReportRecorded)
-    assert told.outcome == outcome
+    assert (told.outcome, told.reason) == (outcome, getattr(ENDS[outcome], "reason", None))
     again = given(ABANDONED, EndJob("j", 1, ENDS[outcome]))
     again.when(EndJob("j", 1, ENDS[outcome])).then()
     other = DONE if outcome == "failed" else BROKEN
@@ -377,7 +457,10 @@ def test_a_request_is_recorded_and_the_job_goes_on() -> None:
 def test_the_producer_says_once_that_it_knows() -> None:
     """Of a request to its job, or to one above."""
     given(running(), ASKED).when(SeeCancel("j", 1)).then(Fact("job-j", JobCancelSeen(1)))
-    given(running(), ASKED, SeeCancel("j", 1)).when(SeeCancel("j", 1)).then()
+    seen = running(), ASKED, SeeCancel("j", 1)
+    given(seen).when(SeeCancel("j", 1)).then()
+    taken_over = TakeUpJob("j", 1, THERE, replaces=True)
+    given(seen, taken_over).when(SeeCancel("j", 2)).then(Fact("job-j", JobCancelSeen(2)))
 
 
 def test_a_queued_job_ends_on_the_spot() -> None:
@@ -385,6 +468,12 @@ def test_a_queued_job_ends_on_the_spot() -> None:
     given(queued()).when(ASKED).then(
         Fact("job-j", ASKED.request), Fact("job-j", JobCancelled("requested", START))
     )
+
+
+def test_a_job_that_was_asked_before_its_attempt_failed_ends_when_it_is_asked_again() -> None:
+    """Nobody else would end it soon, nor have to stop."""
+    failed = running(), ASKED, FailAttempt("j", JobAttemptFailed(1, START))
+    given(failed).when(ASKED).then(Fact("job-j", JobCancelled("requested", START)))
 
 
 def test_some_jobs_cannot_be_cancelled() -> None:
@@ -448,6 +537,7 @@ def test_a_group_without_sub_jobs_ends_when_it_is_sealed() -> None:
     given(group()).when(SealJob(ME, "g")).then(
         Fact("job-g", JobSealed()), Fact("job-g", JobSucceeded(START))
     )
+    given(group(), SealJob(ME, "g")).when(SealJob(ME, "g")).then()
     given(running()).when(SealJob(ME, "j")).then_refused(NotAGroup)
 
 
@@ -512,6 +602,11 @@ def test_a_group_that_nobody_seals_is_abandoned() -> None:
     job = ended.world.job("g")
     assert job is not None
     assert job.error == "nobody sealed it"
+
+
+def test_a_group_that_is_sealed_waits_for_its_sub_jobs() -> None:
+    """They end sooner or later, and then it does."""
+    given(group(), running("a", "g"), SealJob(ME, "g")).when(AbandonJob("g", 0)).then()
 
 
 def test_a_request_to_a_group_seals_it() -> None:

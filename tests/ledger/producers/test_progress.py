@@ -25,7 +25,7 @@ REPORTS = st.builds(
     ProgressReported,
     st.just(1),
     st.just(START),
-    FIGURES,
+    st.none() | FIGURES,
     st.none() | FIGURES,
     st.just("item"),
     st.sampled_from(["exact", "estimate", "growing"]),
@@ -33,7 +33,7 @@ REPORTS = st.builds(
 )
 
 
-def report(done: int = 0, total: int | None = 100, **more: object) -> ProgressReported:
+def report(done: int | None = 0, total: int | None = 100, **more: object) -> ProgressReported:
     return ProgressReported(1, START, done, total, **more)  # type: ignore[arg-type]
 
 
@@ -67,6 +67,8 @@ def test_figures_are_brought_inside_their_bounds(said: float, stored: int) -> No
         (report(30, total_is="growing"), 40, 30),
         (report(100, total_is="growing"), 40, None),
         (report(30, None), 40, None),
+        (report(None), 40, None),
+        (report(None, phase=Phase("b", 2, 4)), None, 25),
         (report(0, 0), None, None),
         (report(50, phase=Phase("b", 2, 4)), None, 37),
         (report(0, None, phase=Phase("b", 2, 4)), None, 25),

@@ -3,7 +3,8 @@
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import Command
+from ledger.domain.commands import Command, CreateJob
+from ledger.domain.context import Fact
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Event
 from ledger.domain.events.jobs import (
@@ -13,6 +14,7 @@ from ledger.domain.events.jobs import (
     JobAttemptStarted,
     JobCancelled,
     JobFailed,
+    JobLabelled,
     JobSucceeded,
     ProgressUpdated,
 )
@@ -25,9 +27,11 @@ from ledger.domain.events.producers import (
     JobSkipped,
     LateReportRecorded,
     ProgressReported,
+    Tolerated,
 )
 from ledger.domain.producers.commands import (
     AbandonJob,
+    End,
     EndJob,
     FailAttempt,
     LoseProducer,
@@ -36,7 +40,17 @@ from ledger.domain.producers.commands import (
     SeeCancel,
 )
 from tests.support.deciding import given
-from tests.support.producing import DONE, HERE, group, queued, registered, running
+from tests.support.producing import (
+    BROKEN,
+    DONE,
+    HERE,
+    SKIPPED,
+    STOPPED,
+    group,
+    queued,
+    registered,
+    running,
+)
 from tests.support.world import ME, START
 
 RUNNING = running()
@@ -59,6 +73,7 @@ STATES: dict[str, tuple[Command, ...]] = {
     "group": (GROUP, running("k", "j")),
     "sealed": (GROUP, running("k", "j"), SealJob(ME, "j")),
     "settled": (GROUP, running("k", "j"), EndJob("k", 1, DONE)),
+    "given up": (GROUP, AbandonJob("j", 0)),
 }
 EVENTS: dict[str, Event] = {
     "JobRegistered": registered(),
@@ -67,6 +82,8 @@ EVENTS: dict[str, Event] = {
     "JobAttemptStarted": JobAttemptStarted(2, holder=HERE),
     "attempt of a worker": JobAttemptStarted(2, "w"),
     "JobAttemptLost": JobAttemptLost(1),
+    "lost too far": JobAttemptLost(1, ProgressReported(1, START, percent=100)),
+    "lost by another": JobAttemptLost(1, ProgressReported(2, START)),
     "JobAttemptReturned": JobAttemptReturned(1),
     "JobAttemptFailed": JobAttemptFailed(1, START),
     "ProgressUpdated": ProgressUpdated(1, 50, 0, 0, 0),
@@ -83,6 +100,7 @@ EVENTS: dict[str, Event] = {
     "JobCancelled": JobCancelled("interrupted"),
     "forced": JobCancelled("forced"),
     "LateReportRecorded": LateReportRecorded(1, "succeeded", START),
+    "another's late": LateReportRecorded(2, "succeeded", START),
 }
 _ENDS = "JobSucceeded JobSkipped JobFailed lost_for_ever JobCancelled forced"
 _WORK = "JobAttemptStarted JobAttemptFailed ProgressReported ChildAttached"
@@ -97,7 +115,8 @@ _LEGAL = {
     "told late": "",
     "group": "ChildAttached ChildEnded JobSealed JobCancelRequested lost_for_ever forced",
     "sealed": "ChildEnded JobCancelRequested lost_for_ever forced",
-    "settled": f"{_ENDS} ChildAttached JobSealed JobCancelRequested",
+    "settled": "ChildAttached JobSealed JobCancelRequested lost_for_ever forced",
+    "given up": "",
 }
 LEGAL = {
     (state, event.replace("_", " ")) for state, events in _LEGAL.items() for event in events.split()
@@ -112,3 +131,67 @@ def test_the_auditor_allows_what_decisions_record(state: str, event: str) -> Non
     assert isinstance(job, Job)
     reason = violation(job, "job-j", EVENTS[event])
     assert ((state, event) in LEGAL) == (reason is None), reason
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "saying"),
+    [
+        (JobLabelled({"env": "x"}), registered(), "begun before it was registered"),
+        (JobAttemptStarted(1, "w"), registered(), "begun before it was registered"),
+        (JobLabelled({"env": "x"}), JobAttemptStarted(1, holder=HERE), "no worker"),
+    ],
+    ids=["labelled", "taken up", "by a producer"],
+)
+def test_the_auditor_keeps_our_jobs_from_producers(
+    before: Event, event: Event, saying: str
+) -> None:
+    job = given(CreateJob(ME, "j", "x"), Fact("job-j", before)).world.job("j")
+    reason = violation(job, "job-j", event)
+    assert reason is not None
+    assert saying in reason
+
+
+GROUP_ENDS: dict[str, Event] = {
+    "success": JobSucceeded(START),
+    "failed": JobFailed("1 of 2 failed", "children", START),
+    "cancelled": JobCancelled(happened_at=START),
+}
+
+
+@pytest.mark.parametrize(
+    ("ends", "tolerate", "expect", "asked", "legal"),
+    [
+        ((), (), None, False, "success"),
+        ((), (), None, True, "cancelled"),
+        ((DONE, SKIPPED), (), None, False, "success"),
+        ((DONE, SKIPPED), (), None, True, "success"),
+        ((BROKEN, STOPPED), (), None, False, "failed"),
+        ((BROKEN, STOPPED), (), None, True, "failed"),
+        ((DONE, STOPPED), (), None, False, "cancelled"),
+        ((BROKEN, STOPPED), ("failed",), None, False, "cancelled"),
+        ((BROKEN, STOPPED), ("failed", "cancelled"), None, False, "success"),
+        ((DONE,), (), 2, False, "failed"),
+        ((DONE,), ("missing",), 2, False, "success"),
+        ((DONE,), (), 2, True, "cancelled"),
+        ((DONE,), ("missing",), 2, True, "cancelled"),
+        ((DONE,), ("cancelled",), 2, True, "success"),
+    ],
+)
+def test_the_auditor_allows_a_group_the_end_of_its_sub_jobs(
+    ends: tuple[End, ...],
+    tolerate: tuple[Tolerated, ...],
+    expect: int | None,
+    legal: str,
+    *,
+    asked: bool,
+) -> None:
+    """And no other. A request may keep some from coming, which then count as cancelled."""
+    below = [running(f"{nth}", "j", end=end) for nth, end in enumerate(ends)]
+    sealed = [
+        Fact("job-j", event)
+        for event in ((JobCancelRequested(60), JobSealed()) if asked else (JobSealed(),))
+    ]
+    job = given(group("j", expect=expect, tolerate=tolerate), below, sealed).world.job("j")
+    assert isinstance(job, Job)
+    allowed = [how for how, end in GROUP_ENDS.items() if violation(job, "job-j", end) is None]
+    assert allowed == [legal]
