@@ -162,7 +162,9 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             _at(3),
         ),
         _recorded(
-            jobs.JobAttemptStarted(3, holder=producers.Holder("5f" * 32, "token-1", "nas", 4711)),
+            jobs.JobAttemptStarted(
+                3, holder=producers.Holder("5f" * 32, "token-1", "nas", 4711), happened_at=_at(2)
+            ),
             _at(3),
         ),
     ],
@@ -172,9 +174,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
     ],
     "job-succeeded/2": [
         _recorded(jobs.JobSucceeded(), _at(6)),
-        _recorded(
-            jobs.JobSucceeded(_at(5), producers.Exit(0), WORDS, cancels_children=True), _at(6)
-        ),
+        _recorded(jobs.JobSucceeded(_at(5), producers.Exit(0), WORDS, stops_below=True), _at(6)),
     ],
     "job-failed/2": [
         _recorded(jobs.JobFailed('it said "no"\n'), _at(7)),
@@ -183,7 +183,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
                 reason="signal",
                 happened_at=_at(6),
                 error_type="OSError",
-                said=WORDS,
+                message=WORDS,
                 exit=producers.Exit(signal="KILL"),
                 result=WORDS,
                 retryable=True,
@@ -238,6 +238,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
                 phase=producers.Phase("transfer", 2, 3),
                 message=WORDS,
                 seq=118,
+                stale=True,
             ),
             _at(7),
         ),

@@ -66,7 +66,7 @@ def test_without_a_reserve_nothing_is_kept_for_later() -> None:
 RECORDED_ON_A_FULL_DISK = {
     *("DeleteDrives", "DeleteServers", "DeleteTag", "DeleteKeypair", "CancelJob"),
     *("StartAttempt", "LoseAttempt", "SucceedJob", "FailJob"),
-    *("ReturnAttempt", "LoseProducer", "FailAttempt", "EndJob", "AbandonJob"),
+    *("TakeUpJob", "ReturnAttempt", "LoseProducer", "FailAttempt", "EndJob", "AbandonJob"),
     *("RequestCancel", "SeeCancel", "ForceEnd", "SealJob"),
     *("MarkDriveReady", "FailImage", "CompleteResize", "FailResize"),
     *("SetRetention", "DiscardJobs", "RecordArchive", "RecordCompaction", "RecordRestore"),

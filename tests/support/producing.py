@@ -108,7 +108,7 @@ PRODUCED: tuple[Command, ...] = (
     queued("tonight", "fleet"),
     SealJob(ME, "fleet"),
     TakeUpJob("tonight", 0, HERE),
-    FailAttempt("tonight", JobAttemptFailed(1, START, error_type="OSError", said=Text(2, "00"))),
+    FailAttempt("tonight", JobAttemptFailed(1, START, error_type="OSError", message=Text(2, "00"))),
     TakeUpJob("tonight", 1, THERE),
     EndJob("tonight", 2, BROKEN),
     # lost and back; lost, abandoned, and really done

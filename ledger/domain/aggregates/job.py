@@ -203,7 +203,9 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
 
 def _shown(job: Job, report: ProgressReported | None) -> int:
     """Return the progress after a producer's report: the highest of its attempt."""
-    return job.progress if report is None else max(job.progress, report.percent or 0)
+    if report is None or report.stale:
+        return job.progress
+    return max(job.progress, report.percent or 0)
 
 
 def _report(job: Job, event: ProgressUpdated, at: datetime) -> Job:

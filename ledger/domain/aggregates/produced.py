@@ -65,7 +65,7 @@ class Produced(Struct, frozen=True, gc=False):
     outcome: Outcome | None = None
     reason: str | None = None
     late: Outcome | None = None
-    cancels_children: bool = False
+    ended_stops_below: bool = False
 
     @property
     def is_group(self) -> bool:
@@ -76,7 +76,7 @@ class Produced(Struct, frozen=True, gc=False):
         """Whether the jobs below are asked to stop: by a request, or because of how it ended."""
         if self.cancel is not None and self.cancel.cascade:
             return True
-        return self.cancels_children or self.outcome in ("failed", "cancelled")
+        return self.ended_stops_below or self.outcome in ("failed", "cancelled")
 
 
 def register(event: JobRegistered) -> Produced:
@@ -107,8 +107,9 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
             return replace(produced, returns=produced.returns + 1)
         case JobAttemptFailed(retry_at=retry_at):
             return replace(produced, queued=True, retry_at=retry_at)
-        case ProgressReported():
-            return replace(_report(produced, event), reports=produced.reports + 1)
+        case ProgressReported(stale=stale):
+            shown = produced if stale else _report(produced, event)
+            return replace(shown, reports=produced.reports + 1)
         case JobSealed():
             return replace(produced, sealed=True)
         case JobCancelRequested():
@@ -118,7 +119,7 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
             return replace(produced, cancel_seen=at)
         case JobSucceeded():
             ended = _end(produced, "succeeded")
-            return replace(ended, cancels_children=event.cancels_children)
+            return replace(ended, ended_stops_below=event.stops_below)
         case JobSkipped():
             return _end(produced, "skipped")
         case JobFailed():

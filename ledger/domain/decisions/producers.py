@@ -106,7 +106,7 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         yield _fact(command.parent, ChildAttached(command.job))
         yield from _seal_if_complete(state, command.parent)
     if command.holder is not None:
-        yield _fact(command.job, JobAttemptStarted(1, holder=command.holder))
+        yield _fact(command.job, _begun(1, command.holder, command.registered.happened_at))
     if command.end is not None:
         yield from _end(state, command.job, command.end)
 
@@ -171,17 +171,20 @@ def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> I
         raise errors.AttemptTaken(command.job, job.attempt)
     if not (produced.queued or job.lost or command.replaces):
         raise errors.AttemptTaken(command.job, job.attempt)
-    yield _fact(job.uuid, JobAttemptStarted(job.attempt + 1, holder=command.holder))
+    yield _fact(job.uuid, _begun(job.attempt + 1, command.holder, command.happened_at))
 
 
 def report_progress(
     command: ReportProgress, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Record how far an attempt is; if it was lost, it has returned."""
+    """Record how far an attempt is; if it was lost and reports live, it has returned."""
     report = command.report
-    yield from _return(state, command.job, report.attempt)
+    if not command.buffered:
+        yield from _return(state, command.job, report.attempt)
+    _working(state, command.job, report.attempt)
     _, produced = _known(state, command.job)
-    yield _fact(command.job, replace(report, percent=percent(report, produced.shown)))
+    shown = None if report.stale else produced.shown
+    yield _fact(command.job, replace(report, percent=percent(report, shown)))
 
 
 def return_attempt(
@@ -259,7 +262,7 @@ def _late(attempt: int, end: End, said: Outcome, now: datetime) -> LateReportRec
         outcome=said,
         happened_at=end.happened_at or now,
         error_type=end.error_type if isinstance(end, JobFailed) else None,
-        said=end.said if isinstance(end, JobFailed | JobCancelled) else None,
+        message=end.message if isinstance(end, JobFailed | JobCancelled) else None,
         exit=None if isinstance(end, JobSkipped) else end.exit,
         result=end.result,
         reason=end.reason if isinstance(end, JobFailed | JobCancelled) else None,
@@ -419,6 +422,10 @@ def _working(state: State, uuid: str, attempt: int) -> Job:
     if produced.queued:
         raise errors.NobodyWorks(uuid)
     return job
+
+
+def _begun(attempt: int, holder: Holder, happened_at: datetime | None) -> JobAttemptStarted:
+    return JobAttemptStarted(attempt, holder=holder, happened_at=happened_at)
 
 
 def _check_attempt(job: Job, attempt: int) -> None:

@@ -42,6 +42,7 @@ from ledger.domain.producers.commands import (
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    TakeUpJob,
 )
 
 _ALWAYS = (
@@ -54,6 +55,7 @@ _ALWAYS = (
     LoseAttempt,
     SucceedJob,
     FailJob,
+    TakeUpJob,
     ReturnAttempt,
     LoseProducer,
     FailAttempt,

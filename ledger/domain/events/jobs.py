@@ -67,13 +67,14 @@ class ChildAttached(Closed, frozen=True):
 class JobAttemptStarted(Closed, frozen=True, omit_defaults=True):
     """Somebody took the job up; reports of earlier attempts are refused from then on.
 
-    Either a worker of ours, or the `holder` of a producer's job.
+    Either a worker of ours, or the `holder` of a producer's job, who may say when it happened.
     """
 
     attempt: int
     worker: str | None = None
     fingerprint: Fingerprint | None = None
     holder: Holder | None = None
+    happened_at: datetime | None = None
 
 
 class JobAttemptLost(Closed, frozen=True, omit_defaults=True):
@@ -109,14 +110,14 @@ class ChildEnded(Closed, frozen=True):
 class JobSucceeded(Closed, frozen=True, omit_defaults=True):
     """The job has done all that it had to.
 
-    Only that of a producer's job says when, and with what result; with `cancels_children`, what
+    Only that of a producer's job says when, and with what result; with `stops_below`, what
     still runs below it is asked to stop.
     """
 
     happened_at: datetime | None = None
     exit: Exit | None = None
     result: Text | None = None
-    cancels_children: bool = False
+    stops_below: bool = False
 
 
 class JobFailed(Closed, frozen=True, omit_defaults=True):
@@ -126,7 +127,7 @@ class JobFailed(Closed, frozen=True, omit_defaults=True):
     reason: FailureReason | None = None
     happened_at: datetime | None = None
     error_type: str | None = None
-    said: Text | None = None
+    message: Text | None = None
     exit: Exit | None = None
     result: Text | None = None
     retryable: bool | None = None
@@ -137,7 +138,7 @@ class JobCancelled(Closed, frozen=True, omit_defaults=True):
 
     reason: CancelReason | None = None
     happened_at: datetime | None = None
-    said: Text | None = None
+    message: Text | None = None
     exit: Exit | None = None
     result: Text | None = None
 

@@ -133,7 +133,8 @@ class ProgressReported(Closed, frozen=True, omit_defaults=True):
     """How far a producer says that its job is, and what that is in per cent of the attempt.
 
     `done` is None if that was not said. `seq` is the producer's number of the report, by which
-    reports are ordered.
+    reports are ordered. One that is `stale` was delivered late, after newer ones: it tells what
+    was, and is not shown.
     """
 
     attempt: int
@@ -147,6 +148,7 @@ class ProgressReported(Closed, frozen=True, omit_defaults=True):
     phase: Phase | None = None
     message: Text | None = None
     seq: int | None = None
+    stale: bool = False
 
 
 class JobAttemptReturned(Closed, frozen=True):
@@ -162,7 +164,7 @@ class JobAttemptFailed(Closed, frozen=True, omit_defaults=True):
     happened_at: datetime
     retry_at: datetime | None = None
     error_type: str | None = None
-    said: Text | None = None
+    message: Text | None = None
     exit: Exit | None = None
     reason: FailureReason | None = None
 
@@ -202,7 +204,7 @@ class LateReportRecorded(Closed, frozen=True, omit_defaults=True):
     outcome: Outcome
     happened_at: datetime
     error_type: str | None = None
-    said: Text | None = None
+    message: Text | None = None
     exit: Exit | None = None
     result: Text | None = None
     reason: FailureReason | CancelReason | None = None

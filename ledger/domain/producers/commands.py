@@ -4,6 +4,8 @@ A command of an account has its `owner`. The others come from a producer, whose 
 or from the service itself. What is to be recorded comes as the event that it becomes.
 """
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from ledger.domain.events.jobs import (
@@ -46,20 +48,25 @@ class TakeUpJob(Struct, frozen=True, gc=False):
     """Begin the attempt that follows `after`; the same again changes nothing.
 
     `replaces`: an attempt that goes on is replaced, because its lease is over, or because somebody
-    says so.
+    says so. `happened_at` is when this one began, if that was said.
     """
 
     job: str
     after: int
     holder: Holder
     replaces: bool = False
+    happened_at: datetime | None = None
 
 
 class ReportProgress(Struct, frozen=True, gc=False):
-    """Record a report, in per cent as it follows from the reports before."""
+    """Record a report, in per cent as it follows from the reports before.
+
+    One that was `buffered` is no sign of life: it takes no loss back.
+    """
 
     job: str
     report: ProgressReported
+    buffered: bool = False
 
 
 class ReturnAttempt(Struct, frozen=True, gc=False):

@@ -12,6 +12,7 @@ from ledger.domain.errors.quotas import LedgerBytesSpent
 from ledger.domain.errors.store import AlreadyClaimed, StoreFailed, StoreFull
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
+from ledger.domain.producers.commands import ReportProgress
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Conflict, Projection, Store
 from ledger.store.tables import idempotency_keys as claims
@@ -82,7 +83,7 @@ class Decider:
         Progress is reported by workers, which have no quota.
         """
         limit = self._environment.quotas.ledger_bytes_a_day
-        if not limit or isinstance(waiting.command, UpdateProgress):
+        if not limit or isinstance(waiting.command, UpdateProgress | ReportProgress):
             return False
         recorded = self._committed.bytes.of(waiting.caller.actor)
         return recorded >= limit and begins_something(waiting.command)

@@ -97,7 +97,7 @@ def test_a_registered_job_has_an_attempt_at_once() -> None:
     given().when(running()).then(
         Fact("job-j", JobCreated("backup", ME, (), "j")),
         Fact("job-j", registered()),
-        Fact("job-j", JobAttemptStarted(1, holder=HERE)),
+        Fact("job-j", JobAttemptStarted(1, holder=HERE, happened_at=START)),
     )
 
 
@@ -337,6 +337,18 @@ def test_what_was_shown_does_not_go_down_for_a_loss_or_a_report_without_figures(
         job = said.world.job("j")
         assert job is not None
         assert job.progress == 60
+
+
+def test_a_report_from_a_spool_is_no_sign_of_life() -> None:
+    """One that is older than what was reported since is recorded, but not shown."""
+    old = replace(report(7), stale=True)
+    lost = *LOST[:1], ReportProgress("j", report(40)), LoseProducer("j", 1)
+    outcome = given(lost).when(ReportProgress("j", old, buffered=True))
+    outcome.then(Fact("job-j", replace(old, percent=7)))
+    job = outcome.world.job("j")
+    assert job is not None
+    assert job.produced is not None
+    assert (job.lost, job.progress, job.produced.shown) == (True, 40, 40)
 
 
 def test_a_bad_line_does_not_fill_the_history() -> None:
