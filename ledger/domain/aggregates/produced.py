@@ -74,8 +74,8 @@ class Produced(Struct, frozen=True, gc=False):
     @property
     def stops_below(self) -> bool:
         """Whether the jobs below are asked to stop: by a request, or because of how it ended."""
-        if self.cancel is not None and self.cancel.cascade:
-            return True
+        if self.cancel is not None:
+            return self.cancel.cascade or self.ended_stops_below
         return self.ended_stops_below or self.outcome in ("failed", "cancelled")
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain.commands import CancelJob, CreateJob, StartAttempt
+from ledger.domain.commands import CancelJob, Command, CreateJob, StartAttempt
 from ledger.domain.context import Fact
 from ledger.domain.decisions import producers as decisions
 from ledger.domain.errors.jobs import JobNotFound, JobOver, TooDeep
@@ -528,6 +528,35 @@ def test_a_lost_job_is_ended_at_once() -> None:
     [gone] = given(LOST).when(ForceEnd(ME, "j")).events_of("job-j")
     assert isinstance(gone, JobFailed)
     assert gone.reason == "lost"
+
+
+@pytest.mark.parametrize(
+    ("after", "stops"),
+    [
+        ((), False),
+        ((EndJob("j", 1, DONE),), False),
+        ((EndJob("j", 1, replace(DONE, stops_below=True)),), True),
+        ((EndJob("j", 1, BROKEN),), True),
+        ((EndJob("j", 1, STOPPED),), True),
+        ((ASKED,), True),
+        ((RequestCancel(ME, "j", JobCancelRequested(60, cascade=False)),), False),
+        (
+            (
+                RequestCancel(ME, "j", JobCancelRequested(60, cascade=False)),
+                EndJob("j", 1, STOPPED),
+            ),
+            False,
+        ),
+    ],
+)
+def test_whether_the_jobs_below_are_asked_to_stop(
+    after: tuple[Command, ...], *, stops: bool
+) -> None:
+    """By a request to this one, unless it was for this one alone, or because of how it ended."""
+    job = given(running(), *after).world.job("j")
+    assert job is not None
+    assert job.produced is not None
+    assert job.produced.stops_below == stops
 
 
 # Groups
