@@ -162,7 +162,7 @@ async def _run_ledger(
         await asyncio.to_thread(ledger.close)
         await asyncio.to_thread(environment.close)
         if registry is not None:
-            registry.close()
+            await asyncio.to_thread(registry.close)
 
 
 def _beside_ledger(pools: Mapping[str, Pool], data: Path, reserve: int) -> dict[str, Pool]:

@@ -31,7 +31,7 @@ class PoolThread:
 
     def __init__(self, pool: str, elapsed_s: Callable[[], float] = time.monotonic) -> None:
         self.pool = pool
-        self._elapsed_s = elapsed_s
+        self.elapsed_s = elapsed_s
         self._busy_since: float | None = None
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"pool-{pool}", daemon=True)
@@ -41,7 +41,7 @@ class PoolThread:
     def silent_s(self) -> float:
         """For how long the pool has been busy with one thing; 0 if it is not."""
         since = self._busy_since
-        return 0.0 if since is None else self._elapsed_s() - since
+        return 0.0 if since is None else self.elapsed_s() - since
 
     @property
     def hangs(self) -> bool:
@@ -64,7 +64,7 @@ class PoolThread:
         while (asked := self._queue.get()) is not None:
             if not asked.future.set_running_or_notify_cancel():
                 continue
-            self._busy_since = self._elapsed_s()
+            self._busy_since = self.elapsed_s()
             try:
                 asked.work()
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
@@ -109,16 +109,20 @@ class Owed:
 class OwedByPool(Owed):
     """Whoever needs it gets `PoolSilent` once the pool has been silent for `SILENCE_S`.
 
-    Whoever does not goes on without it after `PROMPT_S`.
+    Whoever does not goes on without it after `PROMPT_S`, even if the pool only has much to do.
     """
 
     def __init__(self, thread: PoolThread, future: Future[None], *, needed: bool) -> None:
         super().__init__(future)
         self._thread = thread
         self._needed = needed
+        self._asked_at = thread.elapsed_s()
 
     def _left_s(self) -> float:
-        left_s = (SILENCE_S if self._needed else PROMPT_S) - self._thread.silent_s
-        if left_s <= 0 and self._needed:
+        if not self._needed:
+            waited_s = self._thread.elapsed_s() - self._asked_at
+            return max(0.0, PROMPT_S - max(waited_s, self._thread.silent_s))
+        left_s = SILENCE_S - self._thread.silent_s
+        if left_s <= 0:
             raise PoolSilent(self._thread.pool)
-        return max(0.0, left_s)
+        return left_s

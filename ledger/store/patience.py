@@ -47,7 +47,7 @@ def read_patiently(store: Readable, work: Callable[[Cursor], T]) -> T:
 
 
 class OutageLog:
-    """Says that something fails, once a minute that it still does, and that it works again.
+    """Says that something fails, once a minute that it still does, and when that is over.
 
     Any thread may call its methods.
     """
@@ -97,7 +97,7 @@ class OutageLog:
             since, self._since, self._told = self._since, None, None
         if since is not None:
             for_s = self._elapsed_s() - since
-            self._log.warning("%s for %.0f s, but works again", self._failure, for_s)
+            self._log.warning("%s: over after %.0f s", self._failure, for_s)
 
     def _level_of(self, error: Exception) -> int:
         return logging.WARNING if isinstance(error, self._expected) else logging.ERROR

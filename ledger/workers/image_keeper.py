@@ -170,7 +170,7 @@ class ImageKeeper:
         except StoreFailed:
             raise
         except Exception:
-            await self.transfers.run(pool.name, partial(remove, pool.upload(drive)))
+            await self.transfers.clean_up(pool.name, partial(remove, pool.upload(drive)))
             raise
         try:
             await self.transfers.run(pool.name, partial(self._provide_image, drive), lasting=True)

@@ -7,7 +7,7 @@ on.
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from ledger.domain.errors.pools import PoolSilent
@@ -53,34 +53,46 @@ class TransferThreads:
         try:
             await asyncio.wait([waited], timeout=limit_s)
         except asyncio.CancelledError:
-            _leave(future, waited, undo)
+            self._leave(pool, future, waited, undo)
             raise
         if waited.done():
             return waited.result()
-        _leave(future, waited, undo)
+        self._leave(pool, future, waited, undo)
         raise PoolSilent(pool)
+
+    def begin(self, pool: str, work: Callable[[], object]) -> None:
+        """Do work for which nobody waits, such as to close a file: a pool that hangs holds it."""
+        try:
+            self._prompt[pool].submit(work)
+        except RuntimeError:  # the threads have ended
+            work()
 
     async def clean_up(self, pool: str, work: Callable[[], object]) -> None:
         """Do what must follow an error, also if cancelled; a pool that hangs does it later."""
-        with suppress(PoolSilent):
-            await asyncio.shield(self.run(pool, work, lasting=True))
+        done = asyncio.wrap_future(self._lasting[pool].submit(work))
+        await asyncio.wait([done], timeout=PROMPT_S)
+        if done.done():
+            done.result()
 
     def close(self) -> None:
         """Finish what is under way."""
         for threads in (*self._prompt.values(), *self._lasting.values()):
             threads.shutdown()
 
+    def _leave(
+        self,
+        pool: str,
+        future: Future[T],
+        waited: asyncio.Future[T],
+        undo: Callable[[T], object] | None,
+    ) -> None:
+        if not waited.cancel():
+            waited.exception()  # nobody hears of it
+        if future.cancel() or undo is None:
+            return
 
-def _leave(
-    future: Future[T], waited: asyncio.Future[T], undo: Callable[[T], object] | None
-) -> None:
-    if not waited.cancel():
-        waited.exception()  # nobody hears of it
-    if future.cancel() or undo is None:
-        return
+        def undo_it(done: Future[T]) -> None:
+            if done.exception() is None:  # called here, in the event loop, if it is done already
+                self.begin(pool, partial(undo, done.result()))
 
-    def undo_it(done: Future[T]) -> None:
-        if done.exception() is None:
-            undo(done.result())
-
-    future.add_done_callback(undo_it)
+        future.add_done_callback(undo_it)

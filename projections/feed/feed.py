@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Literal, NamedTuple, Protocol, Self
 
-from ledger.domain.errors.store import StoreFailed, StoreUnreachable
+from ledger.domain.errors.store import ReadCut, StoreFailed, StoreUnreachable
 from ledger.store.seam import Commit
 from projections.feed.changes import Changes, JobChange
 from projections.feed.pacing import Backlog, Item, Pacing
@@ -292,16 +292,18 @@ class Feed:
     ) -> Sequence[Item]:
         """Send what an account follows; return what is left for its next turn.
 
-        If it cannot be shown, disconnect this account alone.
+        If it cannot be shown, or only by a read that was cut, disconnect this account alone.
         """
         try:
             return await self._send_frames(account, items, again=again)
+        except ReadCut as error:
+            log.warning("what account %s follows cannot be shown: %s", account, error)
         except StoreFailed:
             raise
         except Exception:
             log.exception("what account %s follows cannot be shown: it must read again", account)
-            self._send_account_away(account, "feed failed")
-            return ()
+        self._send_account_away(account, "feed failed")
+        return ()
 
     async def _send_frames(self, account: str, items: list[Item], *, again: bool) -> Sequence[Item]:
         """Read these resources and give their frames to the account's subscribers.

@@ -40,8 +40,7 @@ def ended_trees(
     """Return trees in which all jobs had ended before the cutoff, and where to go on.
 
     The ledger must also have had those ends when it `reached` this position, at the cutoff: a clock
-    that was slow makes no tree old. What followed an
-    end makes no tree younger.
+    that was slow makes no tree old. What followed an end makes no tree younger.
     """
     g = live_generation(cursor)
     cursor.execute(

@@ -84,6 +84,16 @@ def test_a_slow_pool_is_waited_for(hanging: Hanging) -> None:
     assert done == [0, 1, 2, 3, 4]
 
 
+def test_whoever_could_do_without_waits_for_no_queue(hanging: Hanging) -> None:
+    """However soon the pool answers each of those before it."""
+    hanging.hang()
+    owed = hanging.thread.ask(lambda: None, needed=False)
+    hanging.now = PROMPT_S
+    hanging.thread._busy_since = hanging.now
+    owed.wait()
+    assert not owed.has_begun
+
+
 def test_an_error_belongs_to_whoever_waits(hanging: Hanging) -> None:
     """The thread goes on."""
     owed = hanging.thread.ask(lambda: 1 // 0)

@@ -170,7 +170,7 @@ def test_a_tail_works_with_many_connections(
         for nth in range(3):  # the last are waited for over the new one
             one.do(CreateJob(ME, f"j{nth}", "x"))
             heard.wait_for(nth + 1)
-        wait_for("for the log to say so", lambda: "but works again" in caplog.text)
+        wait_for("for the log to say so", lambda: ": over after " in caplog.text)
 
 
 def test_polling_backs_up_notifications(

@@ -35,7 +35,7 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
-from ledger.domain.errors.store import StoreFailed
+from ledger.domain.errors.store import ReadCut, StoreFailed
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.store.seam import Commit, Cursor
 from projections.feed import reading
@@ -591,15 +591,16 @@ async def test_a_feed_that_fails_says_so(
     assert "the feed failed" in caplog.text
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ReadCut()], ids=["wrong", "cut"])
 async def test_what_cannot_be_shown_sends_nobody_else_away(
-    opened: Opened, caplog: pytest.LogCaptureFixture
+    opened: Opened, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     """Its account alone must read again, and hears of what it makes then."""
     shown = frames(lambda: START)
 
     def render(kind: str, uuid: str, view: View | None) -> bytes:
         if uuid == "bad":
-            raise ZeroDivisionError
+            raise error
         return shown(kind, uuid, view)
 
     mine, theirs = Ear(), Ear()

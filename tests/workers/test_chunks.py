@@ -22,7 +22,7 @@ from ledger.images.chunked_upload import ChunkedUpload, IncomingChunk
 from ledger.images.errors import PoolFull
 from ledger.store.writer import Caller
 from ledger.workers import chunk_intake as chunks
-from ledger.workers import transfer_threads
+from ledger.workers.transfer_threads import TransferThreads
 from tests.support.wait import PATIENCE_S, patience, wait_until
 
 ME = Caller("me", "")
@@ -286,7 +286,7 @@ async def test_a_client_that_leaves(where: Settings, monkeypatch: pytest.MonkeyP
     A chunk that it has sent whole is there; and if it was the last, the drive is made of it.
     """
     begun, go_on, leaving = threading.Event(), threading.Event(), asyncio.Event()
-    do, leave = getattr(ChunkedUpload, step), transfer_threads._leave
+    do, leave = getattr(ChunkedUpload, step), TransferThreads._leave
 
     def do_slowly(*given: object) -> object:
         begun.set()
@@ -302,7 +302,7 @@ async def test_a_client_that_leaves(where: Settings, monkeypatch: pytest.MonkeyP
         await send(service, 0, 1, 2)
         with monkeypatch.context() as patch:
             patch.setattr(ChunkedUpload, step, do_slowly)
-            patch.setattr(transfer_threads, "_leave", leave_seen)
+            patch.setattr(TransferThreads, "_leave", leave_seen)
             sending = asyncio.create_task(send(service, 3))
             assert await asyncio.to_thread(begun.wait, PATIENCE_S)
             sending.cancel()

@@ -197,12 +197,12 @@ class Connection(web.RequestHandler):
             self._start_unread_timer()
 
     def _look_at_pace(self) -> bool:
-        """Reset the connection if the client is too slow; return whether it is."""
+        """Have the connection reset if the client is too slow; return whether it is."""
         assert self._socket is not None, "the timer ends with the connection"
         is_slow = self._pace.look(self._loop.time(), _untaken_bytes(self._socket))
         if is_slow:
             _drop_unsent(self._socket)
-            self._socket.abort()
+            self._loop.call_soon(self.cut)  # asyncio may be writing, and would end it twice
         return is_slow
 
     # Answers to errors

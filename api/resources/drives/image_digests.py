@@ -9,8 +9,8 @@ import logging
 import os
 from asyncio import Task
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Generator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -104,14 +104,27 @@ class ImageDigests:
         order = self._orders.setdefault(wanted.account, asyncio.Lock())
         try:
             async with order:
-                file = await self._threads.run(pool, partial(_opened, path), undo=FileIO.close)
-                async with _closing(file):
-                    if fingerprint_of(os.fstat(file.fileno())) != expected:
-                        return None
+                open_it = partial(_opened, path, expected)
+                file = await self._threads.run(pool, open_it, undo=_close)
+                if file is None:
+                    return None
+                with self._closing(pool, file):
                     return await self._made(wanted, pool, file)
         except (OSError, NotRegular, PoolSilent) as error:
             log.warning("no digest of %s: %s", path, error)
             return None
+
+    @contextmanager
+    def _closing(self, pool: str, file: FileIO) -> Iterator[None]:
+        """Close the file, unless a pool that hangs has it still: then that is done afterwards."""
+        try:
+            yield
+        except PoolSilent:
+            raise
+        except BaseException:
+            self._threads.begin(pool, file.close)
+            raise
+        self._threads.begin(pool, file.close)
 
     async def _made(self, wanted: _Wanted, pool: str, file: FileIO) -> bytes | None:
         """Make the digest, unless it is just being made for another account."""
@@ -142,21 +155,18 @@ class ImageDigests:
         return None
 
 
-def _opened(path: Path) -> FileIO:
-    return FileIO(open_regular(path, os.O_RDONLY))
-
-
-@asynccontextmanager
-async def _closing(file: FileIO) -> AsyncIterator[None]:
-    """Close the file, unless a pool that hangs has it still: then that is done afterwards."""
-    try:
-        yield
-    except PoolSilent:
-        raise
-    except BaseException:
-        file.close()
-        raise
+def _opened(path: Path, expected: Fingerprint) -> FileIO | None:
+    """Open the image, if it is the expected one still."""
+    file = FileIO(open_regular(path, os.O_RDONLY))
+    if fingerprint_of(os.fstat(file.fileno())) == expected:
+        return file
     file.close()
+    return None
+
+
+def _close(file: FileIO | None) -> None:
+    if file is not None:
+        file.close()
 
 
 async def _uncut(step: Coroutine[None, None, _Step]) -> _Step:

@@ -92,7 +92,7 @@ class Images:
         with ExitStack() as held:
             held.enter_context(self._admission.take(request[ASKING], "downloads"))
             image = await self._found(request, uuid, self._pools[drive.pool])
-            held.enter_context(image.file)
+            held.callback(self._transfers.begin, drive.pool, image.file.close)
             return await self._answer(request, uuid, drive.pool, image, held)
 
     async def _complete_drive(self, uuid: str, owner: str) -> DriveView:

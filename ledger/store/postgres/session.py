@@ -32,7 +32,6 @@ T = TypeVar("T")
 
 TRANSACTION_S = 10
 """How long a transaction may last: a paused process holds its locks while all others wait."""
-"""How often a server that is away is logged."""
 _CONFIRM = "UPDATE leaf_count SET position = position RETURNING position"
 
 log = logging.getLogger(__name__)

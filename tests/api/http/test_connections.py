@@ -13,6 +13,7 @@ from unittest.mock import Mock
 
 import pytest
 from aiohttp.test_utils import TestServer, make_mocked_request
+from aiohttp.web import Server
 
 from api.app import make_app
 from api.http.wire.answer_pace import AnswerPace
@@ -24,7 +25,7 @@ from api.service.service import Service
 from tests.api.calling import ROOT, Api
 from tests.api.lines import Line, line, request
 from tests.support.api_server import ApiServer
-from tests.support.wait import wait_until
+from tests.support.wait import PATIENCE_S, wait_until
 
 GET = request("/tags/")
 SHORT_S = 0.1
@@ -278,6 +279,25 @@ async def test_an_answer_that_is_read_slowly(service: Service) -> None:
     async with unread(service, read=1) as wire:
         await wait_until("it was looked at again and again", lambda: wire.looks > 9)
         assert not wire.is_cut
+
+
+async def test_an_answer_that_turns_out_slow_at_its_end(
+    server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is cut while asyncio is still writing to it, and ends once."""
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: failures.append(told))
+    monkeypatch.setattr(AnswerPace, "look_after_s", PATIENCE_S)
+    monkeypatch.setattr(AnswerPace, "look", lambda *_: True)
+    async with line(server) as reading:
+        await check_serves(reading)
+        assert isinstance(server.handler, Server)
+        (connection,) = server.handler.connections
+        assert isinstance(connection, Connection)
+        connection.write(bytes(8 * 2**20))
+        await reading.end()
+        await wait_until("it has ended", lambda: not connection.transport)
+    assert failures == []
 
 
 class Reader:

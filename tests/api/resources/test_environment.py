@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestClient
 
 from api.app import make_app
 from api.composition import open_service
+from api.resources.drives import image_digests, open_image
 from api.service.environment import ServiceEnvironment
 from api.service.service import Service
 from api.service.settings import Settings
@@ -222,3 +224,26 @@ async def test_nobody_waits_for_what_a_download_reads(
     assert (await api.get("/drives/")).status == 200
     go_on.set()
     assert (await downloading).body == IMAGE
+
+
+async def test_images_are_closed_in_threads_of_their_pool(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To close a file of an NFS server that is away takes as long as to read it."""
+    closed_by: list[str] = []
+
+    class Noted(FileIO):
+        def close(self) -> None:
+            if not self.closed:
+                closed_by.append(threading.current_thread().name)
+            super().close()
+
+    monkeypatch.setattr(open_image, "FileIO", Noted)
+    monkeypatch.setattr(image_digests, "FileIO", Noted)
+    drive = await uploaded(api)
+    assert (await api.get(f"/drives/{drive}/download/")).body == IMAGE
+    wanted = {"Want-Repr-Digest": "sha-256=1"}
+    digested = await api.call("HEAD", f"/drives/{drive}/download/", headers=wanted)
+    assert "Repr-Digest" in digested.headers
+    await wait_until("all are closed", lambda: len(closed_by) == 3)
+    assert all(thread.startswith("transfer-nfs") for thread in closed_by)

@@ -53,7 +53,7 @@ def test_an_outage_is_told_when_it_begins_each_minute_and_when_it_ends(
         first, *between, last = caplog.messages
         assert first == "nothing is heard: the server is away"
         assert between == [f"nothing is heard for {n * 60} s: the server is away" for n in (1, 2)]
-        assert last == "nothing is heard for 150 s, but works again"
+        assert last == "nothing is heard: over after 150 s"
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
