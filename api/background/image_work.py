@@ -113,7 +113,9 @@ class ImageWork:
         async def refresh() -> None:
             for owed in opened.environment.renew():
                 await owed
-            await asyncio.to_thread(registry.refresh, worker, opened.environment.here())
+            # Others would place images in a pool that hangs: it counts as one that is not there.
+            answering = [space for space in opened.environment.here() if not space.silent]
+            await asyncio.to_thread(registry.refresh, worker, answering)
 
         await refresh()
         async with (
