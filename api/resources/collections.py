@@ -86,10 +86,10 @@ class Collection(Generic[R_co, S_co]):
     async def make(
         self, request: web.Request, uuids: Sequence[str], make: Callable[[Sequence[R_co]], T]
     ) -> T:
-        """Return what `make` makes of all of these; in a thread if they are long or many.
+        """Return what `make` makes of all of these.
 
-        As a tag that thousands of things bear. Raise `missing` if the account may not see one, and
-        what `read_in_lane` raises.
+        If they are many, or long, as a tag that thousands of things bear, that is done in a thread.
+        Raise `missing` if the account may not see one, and what `read_in_lane` raises.
         """
         owner, views = owner_of(request), self.service.views
         with views.snapshot() as snapshot:
