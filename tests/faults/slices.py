@@ -214,7 +214,7 @@ def about(dead: Dead) -> list[Command]:
         commands.FailJob(job, 1, "on fire"),
         commands.LabelJob(me, job, {"env": "prod"}),
         *(
-            producers.RegisterJob(me, each, "x", registered(chosen=True), None, HERE)
+            producers.RegisterJob(me, each, "x", registered(), None, HERE, chosen=True)
             for each in (dead.job, job)
         ),
         producers.RegisterJob(me, "new", "x", registered(), dead.job, HERE),
