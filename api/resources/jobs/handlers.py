@@ -1,7 +1,7 @@
 """`/jobs/`: running and ended jobs. All that a client can do to a job is to cancel it."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from aiohttp import web
@@ -45,16 +45,34 @@ DAY = 24
 HOURS_MOST = 30 * DAY
 
 
-class _Recorded(NamedTuple):
-    """A job as JSON, as it is recorded: without estimates, which change as time passes."""
+class _Shown(NamedTuple):
+    """A job as JSON, as it is shown during this second of the clock."""
 
-    tree: JobTree
+    second: int
     body: bytes
     digest: str
+
+
+class _Recorded:
+    """A job as JSON, as it is recorded: without estimates, which change as time passes."""
+
+    def __init__(self, tree: JobTree) -> None:
+        self.tree = tree
+        self.body = encode(represent_job(tree, None))
+        self.digest = digest(self.body)
+        self._shown = _Shown(0, self.body, self.digest)
 
     @property
     def has_ended(self) -> bool:
         return self.tree.job.state != "started"
+
+    def shown(self, now: datetime) -> _Shown:
+        """Return it with estimates. They are in whole seconds, so one is enough for a second."""
+        second = int(now.timestamp())
+        if not self.has_ended and self._shown.second != second:
+            body = encode(represent_job(self.tree, now))
+            self._shown = _Shown(second, body, digest(body))
+        return self._shown
 
 
 class Jobs:
@@ -160,17 +178,14 @@ class Jobs:
     def _read_long(self, uuid: str, owner: str) -> Polled:
         """Read such a job, and make its answer, which takes as long."""
         with self._views.long_snapshot() as snapshot:
-            recorded = _record(_found(uuid, snapshot.job(uuid, owner)))
+            recorded = _Recorded(_found(uuid, snapshot.job(uuid, owner)))
         answer = self._answer(recorded)
         return _polled(recorded, lambda: answer)
 
     def _answer(self, job: _Recorded) -> web.Response:
         """Answer with estimates, if the job runs, and an entity tag."""
-        body, shown = job.body, job.digest
-        if not job.has_ended:
-            body = encode(represent_job(job.tree, self._now()))
-            shown = digest(body)
-        return answer_of(body, tag=job_tag(job.digest, shown))
+        shown = job.shown(self._now())
+        return answer_of(shown.body, tag=job_tag(job.digest, shown.digest))
 
     def _recorded(self, tree: JobTree) -> _Recorded:
         """Return the job as it is recorded; kept for as long as its tree is remembered."""
@@ -178,13 +193,8 @@ class Jobs:
         if kept is None or kept.tree is not tree:
             if len(self._kept) >= REMEMBERED_ANSWERS:
                 self._kept.clear()
-            kept = self._kept[tree.job.uuid] = _record(tree)
+            kept = self._kept[tree.job.uuid] = _Recorded(tree)
         return kept
-
-
-def _record(tree: JobTree) -> _Recorded:
-    body = encode(represent_job(tree, None))
-    return _Recorded(tree, body, digest(body))
 
 
 def _polled(job: _Recorded, answer: Callable[[], web.Response]) -> Polled:
