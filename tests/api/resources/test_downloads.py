@@ -403,7 +403,7 @@ async def test_an_answer_that_was_sent_already(
         assert (await asking.answer()).body == IMAGE
         assert await asking.end() == b""
     await wait_until("it is ended anew", lambda: len(prepared) > 1)
-    assert not open_files(download.image)
+    await wait_until("the image is closed", lambda: not open_files(download.image))
 
 
 async def test_no_answer_leaves_the_image_open(download: Download) -> None:
