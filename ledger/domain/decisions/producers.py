@@ -201,7 +201,7 @@ def _return(state: State, uuid: str, attempt: int) -> Iterator[Change]:
 def lose_producer(
     command: LoseProducer, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Record a loss once, and only the first ones of a job; a report takes it back."""
+    """Record a loss once, and only the first ones of an attempt; a report takes it back."""
     job = _working(state, command.job, command.attempt)
     _, produced = _known(state, command.job)
     last = command.last
