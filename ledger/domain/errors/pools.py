@@ -41,7 +41,7 @@ class PoolsFull(Refusal):
 
 
 class PoolSilent(Refusal):
-    """The pool has not answered for so long that whoever needs it waits no longer."""
+    """The pool has not answered for too long, so whoever needs it is refused."""
 
     needs_pool = True
 
