@@ -88,6 +88,7 @@ def test_a_tree_is_due_when_all_of_it_ended_before_the_cutoff(jobs: int) -> None
     check(jobs, AGES)
 
 
+@pytest.mark.thorough
 def test_a_tree_of_five_jobs_is_due_when_all_of_it_ended_before_the_cutoff() -> None:
     """Every one of them, before the cutoff or at it."""
     check(5, AGES[:2])
