@@ -24,6 +24,7 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
+from ledger.domain.producers.leases import Lease, LeaseChange
 from ledger.domain.quotas import Counts, Quotas
 
 A = TypeVar("A", bound=Act)
@@ -97,6 +98,15 @@ class State(Counts, Protocol):
         If not, the decision rests on that: it is made anew if the job has been discarded meanwhile.
         """
 
+    def lease(self, job: str) -> Lease | None:
+        """Return what is expected next of a producer's job, as the store has it; read it anew."""
+
+    def is_due(self, job: str, due: int) -> bool:
+        """Return whether nothing was heard of the job since its lease was found to end then.
+
+        If so, the decision rests on that.
+        """
+
     def peek(self, uuid: str) -> Drive | Server | None:
         """Return the drive or server without guarding it.
 
@@ -143,7 +153,7 @@ class Discarded(NamedTuple):
     rows: tuple[RowKey, ...]
 
 
-Change = Fact | Secret | Discarded
+Change = Fact | Secret | Discarded | LeaseChange
 
 
 class PoolSpace(NamedTuple):

@@ -48,6 +48,12 @@ class _Nothing:
     def has_spent(self, _: str) -> bool:
         return False
 
+    def lease(self, _: str) -> None:
+        return None
+
+    def changes_lease(self, _: str) -> bool:
+        return False
+
     def exceeds(self, _: Holding, limit: int, more: int = 0) -> bool:
         return more > limit
 

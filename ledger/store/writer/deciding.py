@@ -13,6 +13,7 @@ from ledger.domain.errors.store import AlreadyClaimed, StoreFailed, StoreFull
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.producers.commands import ReportProgress
+from ledger.domain.producers.leases import Expect, Forget
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Conflict, Projection, Store
 from ledger.store.tables import idempotency_keys as claims
@@ -73,6 +74,8 @@ class Decider:
                     unit.stage(stream, Recorded(at, actor, request_id, event))
                 case Discarded():
                     unit.discard(change)
+                case Expect() | Forget():
+                    unit.change_lease(change)
                 case _:
                     unit.secrets.append(change)
         batch.settle(unit)
