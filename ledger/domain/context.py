@@ -7,7 +7,7 @@ remains. It need not check that what it creates is new: a taken id is refused as
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, TypeVar
@@ -100,6 +100,12 @@ class State(Counts, Protocol):
 
     def lease(self, job: str) -> Lease | None:
         """Return what is expected next of a producer's job, as the store has it; read it anew."""
+
+    def alive(self, root: str) -> Sequence[str]:
+        """Return jobs of this tree on which somebody works as far as is known, up to many.
+
+        Whoever comes back to life raises the guard of the tree, if it is below another job.
+        """
 
     def is_due(self, job: str, due: int) -> bool:
         """Return whether nothing was heard of the job since its lease was found to end then.

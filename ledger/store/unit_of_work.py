@@ -5,7 +5,7 @@ and, on top of it, one those of each command, so that a refused command leaves n
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
@@ -53,7 +53,14 @@ from ledger.domain.events.tags import (
 )
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
-from ledger.domain.producers.leases import Due, Lease, LeaseChange, change_after
+from ledger.domain.producers.leases import (
+    ALIVE,
+    Due,
+    Expect,
+    Lease,
+    LeaseChange,
+    change_after,
+)
 from ledger.domain.quotas import Holding, discarded_by, holdings_of
 from ledger.store.holding_counts import COUNTING
 from ledger.store.seam import (
@@ -130,6 +137,9 @@ class Base(Protocol):
 
     def changes_lease(self, job: str) -> bool:
         """Whether what is staged changes this row."""
+
+    def alive(self, root: str) -> Sequence[str]:
+        """Return jobs of this tree on which somebody works; read them anew."""
 
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         """See `ledger.domain.quotas.Counts`."""
@@ -275,6 +285,14 @@ class UnitOfWork:
             return False
         self.dues.append(Due(job, due))
         return True
+
+    def alive(self, root: str) -> Sequence[str]:
+        staged = [
+            job
+            for job, change in self.leases.items()
+            if isinstance(change, Expect) and change.root == root and change.awaits in ALIVE
+        ]
+        return [*staged, *self._base.alive(root)]
 
     def changes_lease(self, job: str) -> bool:
         return job in self.leases or self._base.changes_lease(job)

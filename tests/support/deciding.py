@@ -6,7 +6,7 @@ Every event, given or decided, must also be legal in the eyes of an auditor
 (`ledger.domain.event_rules`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, Self, get_args
 
@@ -53,6 +53,9 @@ class _Nothing:
 
     def changes_lease(self, _: str) -> bool:
         return False
+
+    def alive(self, _: str) -> Sequence[str]:
+        return ()
 
     def exceeds(self, _: Holding, limit: int, more: int = 0) -> bool:
         return more > limit

@@ -28,6 +28,8 @@ from ledger.domain.events.producers import (
 Awaited = Literal["beat", "return", "end", "start", "seal"]
 """A beat of an attempt; the return of a lost one; the end of one from which no beats are expected;
 somebody who takes a job up; the seal of a group, or a change below it."""
+ALIVE: tuple[Awaited, ...] = ("beat", "end")
+"""Somebody works on the job, as far as is known."""
 
 GRACE = timedelta(seconds=5)
 """A beat may be held in memory for a part of it, so nobody is lost before."""
@@ -57,6 +59,7 @@ class Lease(Struct, frozen=True, gc=False):
     """
 
     job: str
+    root: str
     attempt: int
     awaits: Awaited
     due: int
@@ -80,6 +83,7 @@ class Expect(Struct, frozen=True, gc=False):
     """
 
     job: str
+    root: str
     attempt: int
     awaits: Awaited
     within_s: float
@@ -124,23 +128,27 @@ def expected(job: Job, produced: Produced, at: datetime) -> LeaseChange:
     if job.state != "started" or produced.sealed:
         return Forget(job.uuid)
     if produced.is_group:
-        return Expect(job.uuid, 0, "seal", limits.abandon_after_s)
+        return Expect(job.uuid, job.root, 0, "seal", limits.abandon_after_s)
     if produced.queued:
         pause = timedelta(0) if produced.retry_at is None else produced.retry_at - at
         within_s = limits.queue_s + max(pause.total_seconds(), 0)
-        return Expect(job.uuid, job.attempt, "start", within_s)
-    lease_s, is_lost = lease_of(produced), job.lost
-    if is_lost:
-        return _of_attempt(job, produced, "return", limits.abandon_after_s, at)
+        return Expect(job.uuid, job.root, job.attempt, "start", within_s)
+    if job.lost:
+        return lost(job, produced, at)
+    lease_s = lease_of(produced)
     if lease_s is None:
         within_s = (limits.deadline_s or 0) + limits.abandon_after_s
         return _of_attempt(job, produced, "end", within_s, at)
     return _of_attempt(job, produced, "beat", lease_s, at)
 
 
-def lost_unrecorded(job: Job, produced: Produced, at: datetime) -> LeaseChange:
-    """Return the same of an attempt that is lost too often for another event."""
-    within_s = produced.registered.limits.abandon_after_s
+def lost(job: Job, produced: Produced, at: datetime, within_s: float | None = None) -> LeaseChange:
+    """Return what is expected of an attempt that is lost, whatever the record says.
+
+    It is not waited for longer than `within_s`, if that is given.
+    """
+    if within_s is None:
+        within_s = produced.registered.limits.abandon_after_s
     return _of_attempt(job, produced, "return", within_s, at)
 
 
@@ -151,6 +159,7 @@ def _of_attempt(
     is_lost = awaits == "return"
     return Expect(
         job.uuid,
+        job.root,
         job.attempt,
         awaits,
         within_s,

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, assert_never
 
-from ledger.domain.producers.leases import GRACE, Due, Expect, Forget, Lease, LeaseChange
+from ledger.domain.producers.leases import ALIVE, GRACE, Due, Expect, Forget, Lease, LeaseChange
 from ledger.domain.stamps import microseconds, moment_of
-from ledger.store.parameters import among
+from ledger.store.parameters import among, marks
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.postgres.server_clock import CLOCK
 from ledger.store.seam import Cursor, Row
@@ -33,8 +33,8 @@ _BE_THERE_THERE = _BE_THERE.format(f"coalesce(?1::bigint, {CLOCK})")
 _NOW = "(SELECT seen - away FROM service_time)"
 _SAME = "CASE WHEN leases.attempt = excluded.attempt THEN leases.{0} END"
 _EXPECT = (
-    "INSERT INTO leases (job, attempt, awaits, due, lease_s, lost, heard, instance, host, pid,"  # noqa: S608 - constants
-    f" deadline) VALUES (?1, ?2, ?3, {_NOW} + ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    "INSERT INTO leases (job, root, attempt, awaits, due, lease_s, lost, heard, instance, host,"  # noqa: S608 - constants
+    f" pid, deadline) VALUES (?1, ?2, ?3, ?4, {_NOW} + ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
     " ON CONFLICT (job) DO UPDATE SET attempt = excluded.attempt, awaits = excluded.awaits,"
     " due = excluded.due, lease_s = excluded.lease_s, lost = excluded.lost,"
     f" heard = coalesce(excluded.heard, {_SAME.format('heard')}),"
@@ -107,6 +107,7 @@ def _job(change: LeaseChange) -> str:
 def _row(change: Expect) -> Row:
     return (
         change.job,
+        change.root,
         change.attempt,
         change.awaits,
         timedelta(seconds=change.within_s) // _US,
@@ -143,6 +144,15 @@ def find_many(cursor: Cursor, jobs: Sequence[str]) -> Mapping[str, Lease]:
     """Return the rows of these jobs, those that there are."""
     found = among(cursor, f"{_SELECT} WHERE job IN (...)", jobs)
     return {row[0]: _lease(row) for row in found}
+
+
+def alive(cursor: Cursor, root: str, limit: int) -> list[str]:
+    """Return jobs of a tree, up to a limit, on which somebody works as far as is known."""
+    cursor.execute(
+        f"SELECT job FROM leases WHERE root = ? AND awaits IN ({marks(ALIVE)}) LIMIT ?",  # noqa: S608 - marks
+        (root, *ALIVE, limit),
+    )
+    return [job for (job,) in cursor.fetchall()]
 
 
 def some_are_there(cursor: Cursor) -> bool:
@@ -187,7 +197,7 @@ def renew(cursor: Cursor, renewals: Iterable[Renewal]) -> Mapping[str, Lease | N
 def _fits(one: Renewal, lease: Lease | None) -> bool:
     if lease is None or lease.attempt != one.attempt:
         return False
-    return one.within_us is None or lease.awaits in ("beat", "end")
+    return one.within_us is None or lease.awaits in ALIVE
 
 
 def _values(one: Renewal) -> Row:

@@ -142,6 +142,7 @@ CREATE TABLE IF NOT EXISTS clock_watch (
 -- and `deadline` are in those since 1970.
 CREATE TABLE IF NOT EXISTS leases (
     job TEXT PRIMARY KEY,
+    root TEXT NOT NULL,
     attempt INTEGER NOT NULL,
     awaits TEXT NOT NULL,
     due INTEGER NOT NULL,
@@ -158,6 +159,7 @@ CREATE TABLE IF NOT EXISTS leases (
     deadline INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS leases_by_due ON leases (due);
+CREATE INDEX IF NOT EXISTS leases_of_tree ON leases (root);
 CREATE INDEX IF NOT EXISTS leases_by_deadline ON leases (deadline) WHERE deadline IS NOT NULL;
 -- When the service was last there, and for how long it was away, in microseconds. The store's clock
 -- without `away` is the service time, which stands still while nobody could report.

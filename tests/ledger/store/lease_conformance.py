@@ -27,7 +27,9 @@ def changed(*changes: Expect | Forget, dues: tuple[Due, ...] = ()) -> Batch:
 def expect(
     awaits: Awaited = "beat", *, job: str = "j", attempt: int = 1, lease_s: int | None = 90
 ) -> Expect:
-    return Expect(job, attempt, awaits, lease_s or 90, lease_s, instance="here", host="nas", pid=1)
+    return Expect(
+        job, job, attempt, awaits, lease_s or 90, lease_s, instance="here", host="nas", pid=1
+    )
 
 
 def beat(job: str = "j", attempt: int = 1, **more: object) -> Renewal:
@@ -135,7 +137,7 @@ class Leases:
 
     def test_a_report_brings_no_end_nearer(self, store: Store, clock: Clock) -> None:
         """Of an attempt that need not report: its time is over after its deadline at the least."""
-        store.append(changed(Expect("j", 1, "end", 1000)))
+        store.append(changed(Expect("j", "j", 1, "end", 1000)))
         before = row(store)
         clock.do(lambda c: leases.renew(c, [beat()]))
         assert row(store) == before
