@@ -7,7 +7,7 @@ remains. It need not check that what it creates is new: a taken id is refused as
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, TypeVar
@@ -24,6 +24,7 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
+from ledger.domain.producers.leases import Lease, LeaseChange
 from ledger.domain.producers.texts import DropTexts
 from ledger.domain.quotas import Counts, Quotas
 
@@ -98,6 +99,21 @@ class State(Counts, Protocol):
         If not, the decision rests on that: it is made anew if the job has been discarded meanwhile.
         """
 
+    def lease(self, job: str) -> Lease | None:
+        """Return what is expected next of a producer's job, as the store has it; read it anew."""
+
+    def alive(self, root: str) -> Sequence[str]:
+        """Return jobs of this tree on which somebody works as far as is known, up to many.
+
+        Whoever comes back to life raises the guard of the tree, if it is below another job.
+        """
+
+    def is_due(self, job: str, due: int) -> bool:
+        """Return whether nothing was heard of the job since its lease was found to end then.
+
+        If so, the decision rests on that.
+        """
+
     def peek(self, uuid: str) -> Drive | Server | None:
         """Return the drive or server without guarding it.
 
@@ -144,7 +160,7 @@ class Discarded(NamedTuple):
     rows: tuple[RowKey, ...]
 
 
-Change = Fact | Secret | DropTexts | Discarded
+Change = Fact | Secret | DropTexts | Discarded | LeaseChange
 
 
 class PoolSpace(NamedTuple):

@@ -147,3 +147,34 @@ CREATE TABLE IF NOT EXISTS clock_watch (
     booted TEXT NOT NULL,
     seen TEXT NOT NULL
 );
+-- Leases: what is expected next of each producer's job that goes on, and by when. Overwritten in
+-- place by reports, which are no events. `due` is in microseconds of service time, `heard`, `lost`
+-- and `deadline` are in those since 1970.
+CREATE TABLE IF NOT EXISTS leases (
+    job TEXT PRIMARY KEY,
+    root TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    awaits TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    lease_s INTEGER,
+    lost INTEGER,
+    heard INTEGER,
+    live INTEGER,
+    buffered INTEGER,
+    instance TEXT,
+    host TEXT,
+    pid INTEGER,
+    figures BLOB,
+    waiting BLOB,
+    deadline INTEGER
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS leases_by_due ON leases (due);
+CREATE INDEX IF NOT EXISTS leases_of_tree ON leases (root);
+CREATE INDEX IF NOT EXISTS leases_by_deadline ON leases (deadline) WHERE deadline IS NOT NULL;
+-- When the service was last there, and for how long it was away, in microseconds. The store's clock
+-- without `away` is the service time, which stands still while nobody could report.
+CREATE TABLE IF NOT EXISTS service_time (
+    seen INTEGER NOT NULL,
+    away INTEGER NOT NULL
+);
+INSERT INTO service_time SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM service_time);
