@@ -42,6 +42,7 @@ from ledger.domain.producers.commands import (
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    SettleJob,
     TakeUpJob,
 )
 
@@ -64,6 +65,7 @@ _ALWAYS = (
     SeeCancel,
     ForceEnd,
     SealJob,
+    SettleJob,
     AbandonJob,
     MarkDriveReady,
     FailImage,
