@@ -202,7 +202,7 @@ def test_a_reader_goes_on_from_what_a_restore_has_kept(opened: Opened, tmp_path:
         undone.do(EndJob("b", 1, BROKEN), running("lost too"))
         lost.follow(undone)
     with restored("two") as again:
-        again.do(running("after"))
+        again.do(*(running(f"after {nth}") for nth in range(5)))
         everything = Reader()
         everything.follow(again)
         for reader in (behind, ahead, lost):
