@@ -26,7 +26,7 @@ from ledger.archives.layout import (
     index,
     pack,
 )
-from tests.archives.making import FEW, history, small_frames, trees_of
+from tests.retention.archives.making import FEW, history, small_frames, trees_of
 
 EVENTS = history(range(1, 4 * FEW))
 TREES = trees_of(EVENTS, 100)
