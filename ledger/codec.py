@@ -49,6 +49,7 @@ _CURRENT: dict[type[Event], str] = {
     producers.JobCancelSeen: "job-cancel-seen/1",
     producers.JobSkipped: "job-skipped/1",
     producers.LateReportRecorded: "late-report-recorded/1",
+    producers.JobTextsRemoved: "job-texts-removed/1",
     drives.DriveCreated: "drive-created/1",
     drives.DriveReady: "drive-ready/1",
     drives.DriveImageFailed: "drive-image-failed/1",

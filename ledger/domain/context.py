@@ -24,6 +24,7 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
+from ledger.domain.producers.texts import DropTexts
 from ledger.domain.quotas import Counts, Quotas
 
 A = TypeVar("A", bound=Act)
@@ -143,7 +144,7 @@ class Discarded(NamedTuple):
     rows: tuple[RowKey, ...]
 
 
-Change = Fact | Secret | Discarded
+Change = Fact | Secret | DropTexts | Discarded
 
 
 class PoolSpace(NamedTuple):

@@ -21,6 +21,7 @@ from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.events import Event, Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
+from ledger.domain.producers.texts import TextChange
 from ledger.domain.quotas import Kind
 from ledger.store.lease import Lease
 
@@ -121,6 +122,7 @@ class Batch(NamedTuple):
     stamps: Stamps | None = None
     unspent: Sequence[str] = ()
     spent: Sequence[str] = ()
+    texts: Sequence[TextChange] = ()
 
 
 class News(NamedTuple):

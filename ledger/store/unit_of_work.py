@@ -5,7 +5,7 @@ and, on top of it, one those of each command, so that a refused command leaves n
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
@@ -53,6 +53,7 @@ from ledger.domain.events.tags import (
 )
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
+from ledger.domain.producers.texts import DropTexts, TextChange, Words, kept
 from ledger.domain.quotas import Holding, discarded_by, holdings_of
 from ledger.store.holding_counts import COUNTING
 from ledger.store.seam import (
@@ -157,6 +158,7 @@ class UnitOfWork:
         self.stored: list[StoredEvent] = []
         self.stored_bytes = 0
         self.secrets: list[Secret] = []
+        self.texts: list[TextChange] = []
         self.claims: dict[tuple[str, str], RecordedClaim] = {}
         self.entries: dict[RowKey, Row] = {}
         self.tasks: list[Task] = []
@@ -304,10 +306,16 @@ class UnitOfWork:
         for holding in holdings:
             self.held[holding] = self.held.get(holding, 0) + n
 
+    def keep(self, words: Collection[Words]) -> None:
+        """Keep these words for the events that were staged and have their digests."""
+        for event in self.events:
+            self.texts += kept(*event, words)
+
     def discard(self, change: Discarded) -> None:
         """Stop showing these streams; nothing is ever decided about them again."""
         self.discarded.update(change.streams)
         self.dropped += change.rows
+        self.texts.append(DropTexts(tuple(_jobs_of(change.streams))))
 
     def is_new(self, stream: str) -> bool:
         return stream not in self.streams and self._base.is_new(stream)
@@ -358,6 +366,7 @@ class UnitOfWork:
         self.stored += stored
         self.stored_bytes += sum(len(event.state) for event in stored)
         self.secrets += above.secrets
+        self.texts += above.texts
         self.discarded |= above.discarded
         self.unspent |= above.unspent
         self.dropped += above.dropped
@@ -424,11 +433,8 @@ class UnitOfWork:
             tasks=self.tasks,
             stamps=self._stamps(),
             unspent=sorted(self.unspent),
-            spent=sorted(
-                stream.removeprefix("job-")
-                for stream in self.discarded
-                if stream.startswith("job-")
-            ),
+            spent=sorted(_jobs_of(self.discarded)),
+            texts=self.texts,
         )
 
     def _stamps(self) -> Stamps | None:
@@ -437,6 +443,10 @@ class UnitOfWork:
             return None
         (_, _, first), (_, _, last) = self.events[0], self.events[-1]
         return Stamps(first.recorded_at, last.recorded_at)
+
+
+def _jobs_of(streams: Iterable[str]) -> Iterator[str]:
+    return (stream.removeprefix("job-") for stream in streams if stream.startswith("job-"))
 
 
 def _by_subject(relations: Iterable[Relation]) -> dict[str, list[Relation]]:

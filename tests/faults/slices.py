@@ -230,6 +230,7 @@ def about(dead: Dead) -> list[Command]:
         producers.ForceEnd(me, job),
         producers.SealJob(me, job),
         producers.AbandonJob(job, 1),
+        producers.RemoveTexts(me, job),
         commands.DiscardJobs("new", timedelta(1), START, 0, (), (), ()),
         commands.RecordArchive("new", ArchiveWritten("never", "", 0, 0, 0, ("never",))),
         commands.RecordCompaction("never", 0),

@@ -190,6 +190,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             ),
             _at(7),
         ),
+        _recorded(jobs.JobFailed(reason="program", tail=WORDS), _at(7)),
     ],
     "job-cancelled/2": [
         _recorded(jobs.JobCancelled(), _at(7)),
@@ -251,6 +252,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             _at(7),
         ),
         _recorded(producers.JobAttemptFailed(2, _at(7), reason="deadline"), _at(7)),
+        _recorded(producers.JobAttemptFailed(2, _at(7), tail=WORDS), _at(7)),
     ],
     "job-sealed/1": [_recorded(producers.JobSealed(), _at(7))],
     "job-cancel-requested/1": [
@@ -274,7 +276,9 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
         _recorded(
             producers.LateReportRecorded(1, "cancelled", _at(7), reason="interrupted"), _at(7)
         ),
+        _recorded(producers.LateReportRecorded(1, "failed", _at(7), tail=WORDS), _at(7)),
     ],
+    "job-texts-removed/1": [_recorded(producers.JobTextsRemoved(), _at(7))],
     "job-labelled/1": [
         _recorded(jobs.JobLabelled({"example.test/env": "prod", "empty": ""}, ("team",)), _at(8)),
         _recorded(jobs.JobLabelled(), _at(8)),

@@ -77,6 +77,7 @@ TOLD: list[tuple[str, Event, list[Line]]] = [
     ("job-j", producers.JobCancelSeen(1), []),
     ("job-j", producers.JobSkipped(START), []),
     ("job-j", producers.LateReportRecorded(1, "succeeded", START), []),
+    ("job-j", producers.JobTextsRemoved(), []),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "blank"), [Line("create", "Drives", "d")]),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "upload"), [Line("create", "Drives", "d")]),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "chunked"), [Line("create", "Drives", "d")]),

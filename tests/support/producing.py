@@ -31,6 +31,7 @@ from ledger.domain.producers.commands import (
     TakeUpJob,
 )
 from ledger.domain.producers.limits import limits
+from ledger.domain.producers.texts import text_of
 from tests.support.world import ME, START
 
 HERE, THERE = Holder("here", host="nas", pid=1), Holder("there")
@@ -95,11 +96,14 @@ def report(
     return ProgressReported(attempt, START, done, total, percent=percent, phase=phase)
 
 
+_MESSAGE, _WORDS = text_of("photos/2019", b"0123456789abcdef")
+
 PRODUCED: tuple[Command, ...] = (
     # a group of groups that fails, while what is below one of its jobs runs on
     group("fleet", expect=3),
     running("nas", "fleet"),
     ReportProgress("nas", report(40, phase=Phase("scan", 1, 2))),
+    ReportProgress("nas", ProgressReported(1, START, message=_MESSAGE), words=(_WORDS,)),
     running("upload", "nas"),
     EndJob("nas", 1, DONE),
     group("disks", "fleet", tolerate=("failed",)),

@@ -23,10 +23,12 @@ from ledger.domain.events.producers import (
     JobRegistered,
     JobSealed,
     JobSkipped,
+    JobTextsRemoved,
     LateReportRecorded,
     Outcome,
     ProgressReported,
 )
+from ledger.domain.producers.texts import texts_in
 
 
 class CancelRequest(Struct, frozen=True, gc=False):
@@ -47,7 +49,8 @@ class Produced(Struct, frozen=True, gc=False):
     `cancel_seen` is when the producer said that it knew of a request, to this job or to one above;
     whoever makes the next attempt has to say so again. `shown` is what the attempt has shown in per
     cent, also while its reports do not say; `reported` is its last report that became an event, and
-    `reports` how many did. `late` is how a job that had been abandoned really ended.
+    `reports` how many did. `late` is how a job that had been abandoned really ended. `has_texts`:
+    an event has had a text since words were last removed.
     """
 
     registered: JobRegistered
@@ -66,6 +69,7 @@ class Produced(Struct, frozen=True, gc=False):
     reason: str | None = None
     late: Outcome | None = None
     ended_stops_below: bool = False
+    has_texts: bool = False
 
     @property
     def is_group(self) -> bool:
@@ -80,11 +84,18 @@ class Produced(Struct, frozen=True, gc=False):
 
 
 def register(event: JobRegistered) -> Produced:
-    return Produced(event, queued=event.ends == "self")
+    return Produced(event, queued=event.ends == "self", has_texts=event.title is not None)
 
 
 def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     """Return what is known after one more event of the job's stream."""
+    after = _after(produced, recorded)
+    if after.has_texts or not any(texts_in(recorded.event)):
+        return after
+    return replace(after, has_texts=True)
+
+
+def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     event, at = recorded.event, recorded.recorded_at
     match event:
         case JobAttemptStarted():
@@ -128,6 +139,8 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
             return _end(produced, "cancelled", event.reason)
         case LateReportRecorded(outcome=outcome):
             return replace(produced, late=outcome)
+        case JobTextsRemoved():
+            return replace(produced, has_texts=False)
         case _:
             return produced
 

@@ -70,6 +70,7 @@ _DECISIONS: Mapping[type[Command], Decision] = {
         producers.force_end,
         producers.seal_job,
         producers.abandon_job,
+        producers.remove_texts,
         housekeeping.set_retention,
         housekeeping.discard_jobs,
         housekeeping.record_archive,

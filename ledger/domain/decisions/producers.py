@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ledger.domain.aggregates.job import ENDINGS, Job
 from ledger.domain.aggregates.produced import Produced
 from ledger.domain.context import Change, Environment, Fact, State
-from ledger.domain.decisions.jobs import DEPTH_LIMIT, check_labels, depth
+from ledger.domain.decisions.jobs import DEPTH_LIMIT, check_labels, depth, own_job
 from ledger.domain.errors import producers as errors
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound, JobOver, TooDeep
 from ledger.domain.events import Event
@@ -35,6 +35,7 @@ from ledger.domain.events.producers import (
     JobCancelSeen,
     JobSealed,
     JobSkipped,
+    JobTextsRemoved,
     LateReportRecorded,
     Outcome,
 )
@@ -47,6 +48,7 @@ from ledger.domain.producers.commands import (
     ForceEnd,
     LoseProducer,
     RegisterJob,
+    RemoveTexts,
     ReportProgress,
     RequestCancel,
     ReturnAttempt,
@@ -57,6 +59,7 @@ from ledger.domain.producers.commands import (
 )
 from ledger.domain.producers.progress import percent
 from ledger.domain.producers.stops import asked_to_stop, is_unattended
+from ledger.domain.producers.texts import DropTexts
 
 CHILDREN_MOST = 10_000
 LOSSES_TOLD = 10
@@ -270,6 +273,7 @@ def _late(attempt: int, end: End, said: Outcome, now: datetime) -> LateReportRec
         result=end.result,
         reason=end.reason if isinstance(end, JobFailed | JobCancelled) else None,
         retryable=end.retryable if isinstance(end, JobFailed) else None,
+        tail=end.tail if isinstance(end, JobFailed) else None,
     )
 
 
@@ -362,6 +366,14 @@ def abandon_job(command: AbandonJob, state: State, environment: Environment) -> 
         yield from _end(state, job.uuid, JobFailed("nobody took it up", "expired", state.now))
     elif job.lost or _is_lost_unrecorded(produced):
         yield from _end(state, job.uuid, _abandoned("its producer fell silent"))
+
+
+def remove_texts(command: RemoveTexts, state: State, environment: Environment) -> Iterator[Change]:
+    """Remove the words beside the job, if there are any. Raise `JobNotFound`, `JobDiscarded`."""
+    job = own_job(state, command.job, command.owner)
+    if job.produced is not None and job.produced.has_texts:
+        yield _fact(job.uuid, JobTextsRemoved())
+        yield DropTexts((job.uuid,))
 
 
 def _is_lost_unrecorded(produced: Produced) -> bool:

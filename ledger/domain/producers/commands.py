@@ -1,7 +1,8 @@
 """What may be asked of the ledger about jobs of producers.
 
 A command of an account has its `owner`. The others come from a producer, whose token was checked,
-or from the service itself. What is to be recorded comes as the event that it becomes.
+or from the service itself. What is to be recorded comes as the event that it becomes, and beside it
+the `words` of the event's texts.
 """
 
 from datetime import datetime
@@ -22,6 +23,7 @@ from ledger.domain.events.producers import (
     JobSkipped,
     ProgressReported,
 )
+from ledger.domain.producers.texts import Words
 
 End = JobSucceeded | JobSkipped | JobFailed | JobCancelled
 
@@ -42,6 +44,7 @@ class RegisterJob(Struct, frozen=True, gc=False):
     holder: Holder | None = None
     end: End | None = None
     chosen: bool = False
+    words: tuple[Words, ...] = ()
 
 
 class TakeUpJob(Struct, frozen=True, gc=False):
@@ -67,6 +70,7 @@ class ReportProgress(Struct, frozen=True, gc=False):
     job: str
     report: ProgressReported
     buffered: bool = False
+    words: tuple[Words, ...] = ()
 
 
 class ReturnAttempt(Struct, frozen=True, gc=False):
@@ -82,6 +86,7 @@ class LoseProducer(Struct, frozen=True, gc=False):
     job: str
     attempt: int
     last: ProgressReported | None = None
+    words: tuple[Words, ...] = ()
 
 
 class FailAttempt(Struct, frozen=True, gc=False):
@@ -89,6 +94,7 @@ class FailAttempt(Struct, frozen=True, gc=False):
 
     job: str
     failed: JobAttemptFailed
+    words: tuple[Words, ...] = ()
 
 
 class EndJob(Struct, frozen=True, gc=False):
@@ -100,6 +106,7 @@ class EndJob(Struct, frozen=True, gc=False):
     job: str
     attempt: int
     end: End
+    words: tuple[Words, ...] = ()
 
 
 class RequestCancel(Struct, frozen=True, gc=False):
@@ -108,6 +115,7 @@ class RequestCancel(Struct, frozen=True, gc=False):
     owner: str
     job: str
     request: JobCancelRequested
+    words: tuple[Words, ...] = ()
 
 
 class SettleJob(Struct, frozen=True, gc=False):
@@ -149,6 +157,13 @@ class AbandonJob(Struct, frozen=True, gc=False):
     attempt: int
 
 
+class RemoveTexts(Struct, frozen=True, gc=False):
+    """Remove the words that lie beside a job, whether or not it has ended."""
+
+    owner: str
+    job: str
+
+
 ProducerCommand = (
     RegisterJob
     | TakeUpJob
@@ -163,4 +178,12 @@ ProducerCommand = (
     | ForceEnd
     | SealJob
     | AbandonJob
+    | RemoveTexts
 )
+
+_Worded = RegisterJob | ReportProgress | LoseProducer | FailAttempt | EndJob | RequestCancel
+
+
+def words_of(command: object) -> tuple[Words, ...]:
+    """Return the words that a command carries beside what becomes events."""
+    return command.words if isinstance(command, _Worded) else ()

@@ -34,6 +34,16 @@ CREATE TABLE IF NOT EXISTS personal_fields (
     value TEXT NOT NULL,
     PRIMARY KEY (account, field)
 ) WITHOUT ROWID;
+-- Free words of jobs, the newest in each slot; the event at this version of the job's stream has the
+-- digest of salt and words.
+CREATE TABLE IF NOT EXISTS texts (
+    job TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    salt BLOB NOT NULL,
+    words TEXT NOT NULL,
+    PRIMARY KEY (job, slot)
+);
 CREATE TABLE IF NOT EXISTS accounts (
     uuid TEXT PRIMARY KEY,
     email TEXT NOT NULL UNIQUE,
