@@ -1,6 +1,6 @@
 """From an aggregate's state to the rows that show it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 import msgspec
@@ -14,6 +14,7 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.producers.stops import is_unattended, stop_by
 from ledger.store.parameters import timestamp, timestamp_or_none
 from ledger.store.seam import Rows
 from projections.tables import (
@@ -27,6 +28,7 @@ from projections.tables import (
     LabelRow,
     ProfileRow,
     ServerRow,
+    StopRow,
     TagResourceRow,
     TagRow,
     fold_case,
@@ -75,7 +77,7 @@ def own_rows(state: Aggregate | None) -> Rows:
 
 
 def job_row(job: Job) -> JobRow:
-    attempt = job.current
+    attempt, produced = job.current, job.produced
     return JobRow(
         uuid=job.uuid,
         owner=job.owner,
@@ -98,7 +100,9 @@ def job_row(job: Job) -> JobRow:
         bytes_before=attempt.bytes_before if attempt else 0,
         copied=timestamp_or_none(attempt.copied if attempt else None),
         reported=timestamp_or_none(attempt.reported if attempt else None),
-        source=None if job.produced is None else job.produced.registered.source,
+        source=None if produced is None else produced.registered.source,
+        cancellable=int(produced is None or produced.registered.cancellable),
+        unattended=int(is_unattended(job)),
     )
 
 
@@ -124,7 +128,15 @@ def _job_rows(job: Job) -> Rows:
             LabelRow(job.owner, key, value, shown.created, job.uuid)
             for key, value in job.labels.items()
         ),
+        *_stop_rows(job),
     )
+
+
+def _stop_rows(job: Job) -> Iterator[StopRow]:
+    stop = stop_by(job)
+    if stop is not None:
+        at, itself, below = timestamp(stop.at), int(stop.itself), int(stop.below)
+        yield StopRow(job.uuid, at, stop.by, stop.grace_s, itself, below)
 
 
 def _departed(kind: str, state: Drive | Server | Tag | Keypair) -> Rows:

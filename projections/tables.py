@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -111,7 +111,7 @@ class JobRow(Struct, frozen=True, gc=False):
 
     `ended` is when it ended, whatever has changed since. From `began` on they are those of the
     current attempt: see `ledger.domain.aggregates.job`. `source` is the producer's; None for a job
-    of ours.
+    of ours. `cancellable`, `unattended`: see `ledger.domain.producers.stops`.
     """
 
     uuid: str
@@ -136,6 +136,8 @@ class JobRow(Struct, frozen=True, gc=False):
     copied: str | None
     reported: str | None
     source: str | None
+    cancellable: int
+    unattended: int
 
 
 class KeypairRow(Struct, frozen=True, gc=False):
@@ -181,6 +183,17 @@ class ServerRow(Struct, frozen=True, gc=False):
     addresses: bytes
 
 
+class StopRow(Struct, frozen=True, gc=False):
+    """A job makes others stop, or is to stop: see `ledger.domain.producers.stops`."""
+
+    job: str
+    at: str
+    by: str | None
+    grace_s: int
+    itself: int
+    below: int
+
+
 class TagResourceRow(Struct, frozen=True, gc=False):
     """A drive or server bears a tag."""
 
@@ -210,6 +223,7 @@ TableRow = (
     | LabelRow
     | ProfileRow
     | ServerRow
+    | StopRow
     | TagResourceRow
     | TagRow
 )
@@ -248,6 +262,7 @@ TABLES = (
     Table("labels", LabelRow, 5),
     Table("profiles", ProfileRow, 1),
     Table("servers", ServerRow, 1),
+    Table("stops", StopRow, 1),
     Table("tag_resources", TagResourceRow, 2),
     Table("tags", TagRow, 1),
 )

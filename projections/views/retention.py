@@ -143,7 +143,7 @@ def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
     """Return the row keys of a stream whose events cannot be read, also from its log entries."""
     g = live_generation(cursor)
     uuid = _uuid_of(stream)
-    keys: list[RowKey] = [("jobs", (uuid,)), ("departed", (stream,))]
+    keys: list[RowKey] = [("jobs", (uuid,)), ("stops", (uuid,)), ("departed", (stream,))]
     cursor.execute(f"SELECT job, place FROM job_resources_g{g} WHERE job = ?", (uuid,))
     keys += [("job_resources", tuple(key)) for key in cursor.fetchall()]
     cursor.execute(

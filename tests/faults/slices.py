@@ -225,6 +225,7 @@ def about(dead: Dead) -> list[Command]:
         producers.FailAttempt(job, JobAttemptFailed(1, START)),
         producers.EndJob(job, 1, DONE),
         producers.RequestCancel(me, job, JobCancelRequested(60)),
+        producers.SettleJob(job),
         producers.SeeCancel(job, 1),
         producers.ForceEnd(me, job),
         producers.SealJob(me, job),

@@ -67,7 +67,7 @@ RECORDED_ON_A_FULL_DISK = {
     *("DeleteDrives", "DeleteServers", "DeleteTag", "DeleteKeypair", "CancelJob"),
     *("StartAttempt", "LoseAttempt", "SucceedJob", "FailJob"),
     *("TakeUpJob", "ReturnAttempt", "LoseProducer", "FailAttempt", "EndJob", "AbandonJob"),
-    *("RequestCancel", "SeeCancel", "ForceEnd", "SealJob", "RemoveTexts"),
+    *("RequestCancel", "SettleJob", "SeeCancel", "ForceEnd", "SealJob", "RemoveTexts"),
     *("MarkDriveReady", "FailImage", "CompleteResize", "FailResize"),
     *("SetRetention", "DiscardJobs", "RecordArchive", "RecordCompaction", "RecordRestore"),
     *("ParkStream", "ReleaseStream"),

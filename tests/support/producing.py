@@ -27,6 +27,7 @@ from ledger.domain.producers.commands import (
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    SettleJob,
     TakeUpJob,
 )
 from ledger.domain.producers.limits import limits
@@ -131,5 +132,13 @@ PRODUCED: tuple[Command, ...] = (
     queued("never"),
     RequestCancel(ME, "never", JobCancelRequested(60)),
     queued("waiting"),
+    # asked to stop because of a job above
+    running("night"),
+    group("fan", "night", expect=2),
+    running("worked", "fan"),
+    queued("unworked", "fan"),
+    RequestCancel(ME, "night", JobCancelRequested(60)),
+    SettleJob("unworked"),
+    SettleJob("fan"),
 )
 """A history in which most things happen to jobs of producers."""

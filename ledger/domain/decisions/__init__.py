@@ -65,6 +65,7 @@ _DECISIONS: Mapping[type[Command], Decision] = {
         producers.fail_attempt,
         producers.end_job,
         producers.request_cancel,
+        producers.settle_job,
         producers.see_cancel,
         producers.force_end,
         producers.seal_job,

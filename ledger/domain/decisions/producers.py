@@ -31,6 +31,7 @@ from ledger.domain.events.producers import (
     Holder,
     JobAttemptFailed,
     JobAttemptReturned,
+    JobCancelRequested,
     JobCancelSeen,
     JobSealed,
     JobSkipped,
@@ -53,10 +54,12 @@ from ledger.domain.producers.commands import (
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    SettleJob,
     TakeUpJob,
 )
 from ledger.domain.producers.leases import expected, lost
 from ledger.domain.producers.progress import percent
+from ledger.domain.producers.stops import asked_to_stop, is_unattended
 from ledger.domain.producers.texts import DropTexts
 
 CHILDREN_MOST = 10_000
@@ -346,6 +349,25 @@ def request_cancel(
         yield from _end(state, job.uuid, JobCancelled("requested", state.now))
     elif produced.is_group:
         yield from _seal(state, job.uuid)
+
+
+def settle_job(command: SettleJob, state: State, environment: Environment) -> Iterator[Change]:
+    """Stop a job that is asked to and on which nobody works; another stays as it is.
+
+    A group is then asked itself, so that its stream says why sub-jobs may be missing.
+    """
+    job = state.job(command.job)
+    if job is None or job.produced is None or not is_unattended(job):
+        return
+    stop = asked_to_stop(job, state.job)
+    if stop is None:
+        return
+    if job.produced.queued:
+        yield from _end(state, job.uuid, JobCancelled("requested", state.now))
+        return
+    if job.produced.cancel is None:
+        yield _fact(job.uuid, JobCancelRequested(stop.left_s(state.now)))
+    yield from _seal(state, job.uuid)
 
 
 def see_cancel(command: SeeCancel, state: State, environment: Environment) -> Iterator[Change]:

@@ -43,6 +43,7 @@ from ledger.domain.producers.commands import (
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    SettleJob,
     TakeUpJob,
 )
 
@@ -65,6 +66,7 @@ _ALWAYS = (
     SeeCancel,
     ForceEnd,
     SealJob,
+    SettleJob,
     AbandonJob,
     RemoveTexts,
     MarkDriveReady,

@@ -125,6 +125,12 @@ class RequestCancel(Struct, frozen=True, gc=False):
     words: tuple[Words, ...] = ()
 
 
+class SettleJob(Struct, frozen=True, gc=False):
+    """End a job in the queue, or seal a group, if it is asked to stop: nobody else would."""
+
+    job: str
+
+
 class SeeCancel(Struct, frozen=True, gc=False):
     """The producer says that it knows of a request to its job, or to one above."""
 
@@ -175,6 +181,7 @@ ProducerCommand = (
     | FailAttempt
     | EndJob
     | RequestCancel
+    | SettleJob
     | SeeCancel
     | ForceEnd
     | SealJob

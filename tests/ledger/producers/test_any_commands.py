@@ -21,6 +21,7 @@ from ledger.domain.producers.commands import (
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    SettleJob,
     TakeUpJob,
 )
 from ledger.store.unit_of_work import UnitOfWork
@@ -61,6 +62,7 @@ def any_command(chance: Random, world: UnitOfWork) -> Command:
             FailAttempt(uuid, JobAttemptFailed(attempt, START)),
             EndJob(uuid, attempt, chance.choice(ENDS)),
             RequestCancel(ME, uuid, JobCancelRequested(chance.choice((-60, 60)))),
+            SettleJob(uuid),
             SeeCancel(uuid, attempt),
             ForceEnd(ME, uuid),
             SealJob(ME, uuid),
@@ -136,7 +138,7 @@ def test_the_walks_go_everywhere() -> None:
             if accept(history, command):
                 accepted.add(type(command))
         ways |= {end[3:] for end in ends(history.world).values()}
-    assert len(accepted) == 12
+    assert len(accepted) == 13
     assert ways >= {
         ("succeeded", None),
         ("skipped", None),
