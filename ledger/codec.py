@@ -26,6 +26,7 @@ from ledger.domain.events import (
     profiles,
     servers,
     tags,
+    tokens,
     values,
 )
 
@@ -71,6 +72,8 @@ _CURRENT: dict[type[Event], str] = {
     keypairs.KeypairChanged: "keypair-changed/1",
     keypairs.KeypairDeleted: "keypair-deleted/1",
     profiles.ProfileChanged: "profile-changed/1",
+    tokens.TokenIssued: "token-issued/1",
+    tokens.TokenRemoved: "token-removed/1",
     housekeeping.RetentionPolicySet: "retention-policy-set/1",
     housekeeping.JobsDiscarded: "jobs-discarded/1",
     housekeeping.ArchiveWritten: "archive-written/1",

@@ -14,6 +14,7 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.producers.stops import is_unattended, stop_by
 from ledger.store.parameters import timestamp, timestamp_or_none
 from ledger.store.seam import Rows
@@ -70,7 +71,7 @@ def own_rows(state: Aggregate | None) -> Rows:
             return _keypair_rows(state) if state.deleted is None else _departed("keypair", state)
         case Profile():
             return keyed(ProfileRow(state.owner, state.clone_naming))
-        case Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
+        case Token() | Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
             return _NO_ROWS
         case _:
             assert_never(state)

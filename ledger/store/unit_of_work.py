@@ -27,6 +27,7 @@ from ledger.domain.aggregates.relations import (
 )
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.context import A, Discarded, ImageData, Secret
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyExists
@@ -51,6 +52,7 @@ from ledger.domain.events.tags import (
     TagDeleted,
     tag_stream,
 )
+from ledger.domain.events.tokens import token_stream
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
 from ledger.domain.producers.leases import (
@@ -258,6 +260,9 @@ class UnitOfWork:
 
     def profile(self, account: str) -> Profile:
         return self._state(Profile, profile_stream(account)) or Profile(account)
+
+    def token(self, token_id: str) -> Token | None:
+        return self._state(Token, token_stream(token_id))
 
     def act(self, kind: type[A], stream: str) -> A | None:
         return self._state(kind, stream)

@@ -20,6 +20,7 @@ from ledger.domain.events import (
     profiles,
     servers,
     tags,
+    tokens,
 )
 
 GOLDEN = Path(__file__).with_name("golden_events.jsonl")
@@ -328,6 +329,22 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
     ],
     "keypair-changed/1": [_recorded(keypairs.KeypairChanged("old laptop", {}), _at(18))],
     "keypair-deleted/1": [_recorded(keypairs.KeypairDeleted(), _at(18))],
+    "token-issued/1": [
+        _recorded(tokens.TokenIssued("account-1", "laptop"), _at(19)),
+        _recorded(
+            tokens.TokenIssued(
+                "account-1",
+                "nas",
+                ("jobs:child", "jobs:register"),
+                ("series=nas/*", "labels.env=prod", "max_running=50"),
+                "//nas/cron",
+                _at(59),
+                "0123456789ab",
+            ),
+            _at(19),
+        ),
+    ],
+    "token-removed/1": [_recorded(tokens.TokenRemoved("account-1"), _at(20))],
     "profile-changed/1": [
         _recorded(profiles.ProfileChanged(("phone", "clone_naming"), "COUNTER"), _at(19)),
         _recorded(profiles.ProfileChanged(("phone",)), _at(19)),
