@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -165,6 +165,21 @@ class ProfileRow(Struct, frozen=True, gc=False):
     clone_naming: str
 
 
+class RunRow(Struct, frozen=True, gc=False):
+    """A producer's job of a series that has ended; `succeeded` also if that was said late.
+
+    `took_ms` is how long its last attempt, or the group, took by what was said of it.
+    """
+
+    uuid: str
+    owner: str
+    series: str
+    ended: str
+    is_root: int
+    succeeded: int
+    took_ms: int
+
+
 class ServerRow(Struct, frozen=True, gc=False):
     """A server; `host`, `active_since` and `addresses` while it runs."""
 
@@ -209,6 +224,7 @@ TableRow = (
     | KeypairRow
     | LabelRow
     | ProfileRow
+    | RunRow
     | ServerRow
     | TagResourceRow
     | TagRow
@@ -247,6 +263,7 @@ TABLES = (
     Table("keypairs", KeypairRow, 1),
     Table("labels", LabelRow, 5),
     Table("profiles", ProfileRow, 1),
+    Table("runs", RunRow, 1),
     Table("servers", ServerRow, 1),
     Table("tag_resources", TagResourceRow, 2),
     Table("tags", TagRow, 1),

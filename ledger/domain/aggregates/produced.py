@@ -47,7 +47,8 @@ class Produced(Struct, frozen=True, gc=False):
     `cancel_seen` is when the producer said that it knew of a request, to this job or to one above;
     whoever makes the next attempt has to say so again. `shown` is what the attempt has shown in per
     cent, also while its reports do not say; `reported` is its last report that became an event, and
-    `reports` how many did. `late` is how a job that had been abandoned really ended.
+    `reports` how many did. `late` is how a job that had been abandoned really ended. `began` and
+    `finished` are when the last attempt, or a group, really did, by what was said of it.
     """
 
     registered: JobRegistered
@@ -66,6 +67,8 @@ class Produced(Struct, frozen=True, gc=False):
     reason: str | None = None
     late: Outcome | None = None
     ended_stops_below: bool = False
+    began: datetime | None = None
+    finished: datetime | None = None
 
     @property
     def is_group(self) -> bool:
@@ -80,7 +83,7 @@ class Produced(Struct, frozen=True, gc=False):
 
 
 def register(event: JobRegistered) -> Produced:
-    return Produced(event, queued=event.ends == "self")
+    return Produced(event, queued=event.ends == "self", began=event.happened_at)
 
 
 def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
@@ -99,6 +102,7 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
                 shown=None,
                 reported=None,
                 reports=0,
+                began=event.happened_at or at,
             )
         case JobAttemptLost(last=last):
             lost = produced if last is None else _report(produced, last)
@@ -117,17 +121,17 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
             return replace(produced, cancel=asked)
         case JobCancelSeen():
             return replace(produced, cancel_seen=at)
-        case JobSucceeded():
-            ended = _end(produced, "succeeded")
+        case JobSucceeded(happened_at=happened_at):
+            ended = _end(produced, "succeeded", happened_at or at)
             return replace(ended, ended_stops_below=event.stops_below)
-        case JobSkipped():
-            return _end(produced, "skipped")
-        case JobFailed():
-            return _end(produced, "failed", event.reason)
-        case JobCancelled():
-            return _end(produced, "cancelled", event.reason)
-        case LateReportRecorded(outcome=outcome):
-            return replace(produced, late=outcome)
+        case JobSkipped(happened_at=happened_at):
+            return _end(produced, "skipped", happened_at)
+        case JobFailed(happened_at=happened_at):
+            return _end(produced, "failed", happened_at or at, event.reason)
+        case JobCancelled(happened_at=happened_at):
+            return _end(produced, "cancelled", happened_at or at, event.reason)
+        case LateReportRecorded(outcome=outcome, happened_at=happened_at):
+            return replace(produced, late=outcome, finished=happened_at)
         case _:
             return produced
 
@@ -137,5 +141,7 @@ def _report(produced: Produced, report: ProgressReported) -> Produced:
     return replace(produced, reported=report, shown=shown)
 
 
-def _end(produced: Produced, outcome: Outcome, reason: str | None = None) -> Produced:
-    return replace(produced, queued=False, outcome=outcome, reason=reason)
+def _end(
+    produced: Produced, outcome: Outcome, finished: datetime, reason: str | None = None
+) -> Produced:
+    return replace(produced, queued=False, outcome=outcome, reason=reason, finished=finished)
