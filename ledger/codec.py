@@ -74,7 +74,7 @@ _CURRENT: dict[type[Event], str] = {
     profiles.ProfileChanged: "profile-changed/1",
     tokens.TokenIssued: "token-issued/1",
     tokens.TokenRemoved: "token-removed/1",
-    housekeeping.RetentionPolicySet: "retention-policy-set/1",
+    housekeeping.RetentionPolicySet: "retention-policy-set/2",
     housekeeping.JobsDiscarded: "jobs-discarded/1",
     housekeeping.ArchiveWritten: "archive-written/1",
     housekeeping.LedgerCompacted: "ledger-compacted/1",
@@ -146,6 +146,7 @@ DECODERS: dict[str, Decode] = {
     "job-succeeded/1": _decoder(jobs.JobSucceeded),
     "job-failed/1": _decoder(jobs.JobFailed),
     "job-cancelled/1": _decoder(jobs.JobCancelled),
+    "retention-policy-set/1": _decoder(housekeeping.RetentionPolicySet),  # it knew no series
     "server-changed/1": _server_changed_1,
     "server-power-changed/1": _decoder(servers.ServerPowerChanged),  # it had no addresses
 }

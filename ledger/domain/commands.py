@@ -386,9 +386,13 @@ class FailJob(Struct, frozen=True, gc=False):
 
 
 class SetRetention(Struct, frozen=True, gc=False):
-    """From now on keep jobs for this long after their end."""
+    """From now on keep jobs for this long after their end, and the last of each series.
+
+    Without `keep_last`, as many of a series are kept as before.
+    """
 
     keep: timedelta
+    keep_last: int | None = None
 
 
 class DiscardJobs(Struct, frozen=True, gc=False):
@@ -409,6 +413,7 @@ class DiscardJobs(Struct, frozen=True, gc=False):
     unread: tuple[str, ...] = ()
     last: bool = False
     guards: tuple[int, ...] = ()
+    keep_last: int = 0
 
 
 class RecordArchive(Struct, frozen=True, gc=False):

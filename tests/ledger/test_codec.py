@@ -352,6 +352,9 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
     "retention-policy-set/1": [
         _recorded(housekeeping.RetentionPolicySet(timedelta(days=3, hours=1), _at(20)), _at(20))
     ],
+    "retention-policy-set/2": [
+        _recorded(housekeeping.RetentionPolicySet(timedelta(days=3), _at(20), 20), _at(20))
+    ],
     "jobs-discarded/1": [
         _recorded(
             housekeeping.JobsDiscarded(
@@ -388,6 +391,7 @@ SUPERSEDED = frozenset(
         "job-succeeded/1",
         "job-failed/1",
         "job-cancelled/1",
+        "retention-policy-set/1",
         "server-changed/1",
         "server-power-changed/1",
     }
