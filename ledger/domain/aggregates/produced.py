@@ -53,7 +53,6 @@ class Produced(Struct, frozen=True, gc=False):
     an event has had a text since words were last removed. `began` and `finished` are when the last
     attempt, or a group, really did, by what was said of it.
     """
-    """
 
     registered: JobRegistered
     queued: bool
