@@ -24,6 +24,7 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.quotas import Counts, Quotas
 
 A = TypeVar("A", bound=Act)
@@ -95,6 +96,12 @@ class State(Counts, Protocol):
         """Return whether a job with this uuid was discarded, however long ago.
 
         If not, the decision rests on that: it is made anew if the job has been discarded meanwhile.
+        """
+
+    def registered_as(self, external: ExternalId) -> str | None:
+        """Return the job that has this id.
+
+        If there is none, the decision rests on that: it is made anew if another job takes the id.
         """
 
     def peek(self, uuid: str) -> Drive | Server | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 TABLES = Path(__file__).with_name("tables") / "tables.sql"
 
 _VIEW = re.compile(r"^CREATE VIEW (\w+) AS$", re.MULTILINE)

@@ -9,6 +9,7 @@ composition root call `append` and `exclusive`.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, LiteralString, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -21,6 +22,7 @@ from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.events import Event, Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.quotas import Kind
 from ledger.store.lease import Lease
 
@@ -108,7 +110,8 @@ class Batch(NamedTuple):
     """Everything that one transaction writes; `tasks` are for workers that the store feeds.
 
     `unspent` are jobs that must not have been discarded, or nothing is written; `spent` are those
-    that are discarded now.
+    that are discarded now. `external_ids` are taken by new jobs; if one is taken, nothing is
+    written.
     """
 
     events: Sequence[StoredEvent]
@@ -121,6 +124,7 @@ class Batch(NamedTuple):
     stamps: Stamps | None = None
     unspent: Sequence[str] = ()
     spent: Sequence[str] = ()
+    external_ids: Mapping[ExternalId, str] = MappingProxyType({})
 
 
 class News(NamedTuple):

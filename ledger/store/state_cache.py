@@ -11,6 +11,7 @@ from ledger.domain.aggregates.tag import Tag
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.keypairs import keypair_stream
 from ledger.domain.events.servers import server_stream
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.quotas import Holding
 from ledger.store.bounded_cache import BoundedCache
 from ledger.store.holding_counts import HoldingCounts
@@ -21,7 +22,7 @@ from ledger.store.seam import (
     Projection,
     Store,
 )
-from ledger.store.tables import guards, spent_ids
+from ledger.store.tables import external_ids, guards, spent_ids
 from ledger.store.tables.streams import last_version, stored_of
 from ledger.store.unit_of_work import RELATING, CachedRelations, CachedStream, UnitOfWork
 
@@ -73,6 +74,9 @@ class StateCache:
 
     def has_spent(self, job: str) -> bool:
         return read_patiently(self._store, partial(spent_ids.is_spent, job=job))
+
+    def registered_as(self, external: ExternalId) -> str | None:
+        return read_patiently(self._store, partial(external_ids.job_of, wanted=external))
 
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self._streams.get(stream)

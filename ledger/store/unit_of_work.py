@@ -36,6 +36,7 @@ from ledger.domain.events import Event, Recorded
 from ledger.domain.events.drives import DriveCreated, drive_stream
 from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
 from ledger.domain.events.keypairs import KeypairCreated, keypair_stream
+from ledger.domain.events.producers import JobRegistered
 from ledger.domain.events.profiles import profile_stream
 from ledger.domain.events.servers import (
     ServerChanged,
@@ -53,6 +54,7 @@ from ledger.domain.events.tags import (
 )
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.quotas import Holding, discarded_by, holdings_of
 from ledger.store.holding_counts import COUNTING
 from ledger.store.seam import (
@@ -124,6 +126,9 @@ class Base(Protocol):
     def has_spent(self, job: str) -> bool:
         """Return whether the job was discarded."""
 
+    def registered_as(self, external: ExternalId) -> str | None:
+        """Return the job that has this external id."""
+
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         """See `ledger.domain.quotas.Counts`."""
 
@@ -162,6 +167,7 @@ class UnitOfWork:
         self.tasks: list[Task] = []
         self.discarded: set[str] = set()
         self.unspent: set[str] = set()
+        self.external_ids: dict[ExternalId, str] = {}
         self.dropped: list[RowKey] = []
         self.held: dict[Holding, int] = {}
         """By how much the number of each holding changes."""
@@ -256,6 +262,10 @@ class UnitOfWork:
     def has_spent(self, job: str) -> bool:
         return job_stream(job) in self.discarded or self._base.has_spent(job)
 
+    def registered_as(self, external: ExternalId) -> str | None:
+        job = self.external_ids.get(external) or self._base.registered_as(external)
+        return None if job is not None and job_stream(job) in self.discarded else job
+
     def peek(self, uuid: str) -> Drive | Server | None:
         for stream in (drive_stream(uuid), server_stream(uuid)):
             state = self.cached_stream(stream).state
@@ -286,9 +296,17 @@ class UnitOfWork:
             self._hold(holdings_of(state), 1)
             self._hold(holdings_of(cached.state), -1)
             self._hold(discarded_by(recorded.event), -1)
+        if isinstance(recorded.event, JobRegistered):
+            self._take_external_id(state, recorded.event)
         version = cached.version + 1
         self.streams[stream] = CachedStream(version, state, {})
         self.events.append((stream, version, recorded))
+
+    def _take_external_id(self, job: Aggregate, event: JobRegistered) -> None:
+        assert isinstance(job, Job)
+        if event.external_id is not None:
+            taken = ExternalId(job.owner, event.source, event.external_id)
+            self.external_ids[taken] = job.uuid
 
     def _follow_end(self, job: Job) -> None:
         """Rest an event that follows the end of a job on the job not being discarded.
@@ -360,6 +378,7 @@ class UnitOfWork:
         self.secrets += above.secrets
         self.discarded |= above.discarded
         self.unspent |= above.unspent
+        self.external_ids |= above.external_ids
         self.dropped += above.dropped
         self.claims |= above.claims
         for holding, n in above.held.items():
@@ -429,6 +448,7 @@ class UnitOfWork:
                 for stream in self.discarded
                 if stream.startswith("job-")
             ),
+            external_ids=self.external_ids,
         )
 
     def _stamps(self) -> Stamps | None:

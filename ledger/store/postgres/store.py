@@ -36,8 +36,8 @@ from ledger.store.postgres.server_clock import CLOCK, ServerClock
 from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.tables import MOVING, create_tables, require_home
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, StampsRefused
+from ledger.store.tables import external_ids, spent_ids
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import spent_ids
 from ledger.store.tables.secrets import write_secret
 from ledger.store.whole_streams import beginnings
 
@@ -223,6 +223,7 @@ class PostgresStore:
                 tasks.defer(connection, batch.tasks)
                 last = _insert_events(connection, batch, self._clock.parameter())
                 _spend(connection, batch)
+                external_ids.add(cursor, batch.external_ids)
                 connection.execute("COMMIT")
         except _CONFLICTS as error:
             connection.rollback()  # this also makes psycopg forget what it had prepared
@@ -296,6 +297,7 @@ def _spend(connection: psycopg.Connection[TupleRow], batch: Batch) -> None:
         connection.execute(spent_ids.NONE_IS_SPENT, (list(batch.unspent),))
     if batch.spent:
         connection.execute(spent_ids.ADD_ALL, (list(batch.spent),))
+        connection.execute(external_ids.DROP_ALL, (list(batch.spent),))
 
 
 def _raise_guards(connection: psycopg.Connection[TupleRow], guards: Sequence[Guard]) -> None:
