@@ -15,7 +15,7 @@ from api.accounts.service import Accounts
 from api.background.checkpoints import keep_checkpoints
 from api.background.expiry import delete_expired, expiring_things
 from api.background.image_work import ImageWork
-from api.background.logins import follow_revocations, follow_sessions
+from api.background.logins import follow_revocations, follow_sessions, store_uses
 from api.background.retention import discard_due
 from api.background.settling import settle_unattended
 from api.background.store_time import ask_for_time
@@ -299,6 +299,7 @@ async def _upkeep(service: Service) -> AsyncIterator[None]:
         ask_for_time(ledger),
         follow_revocations(accounts.revocations),
         follow_sessions(accounts.sessions),
+        store_uses(accounts.tokens),
         delete_expired(expiring_things(service)),
         keep_checkpoints(ledger, service.checkpoints),
         discard_due(service.retention),

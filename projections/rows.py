@@ -1,6 +1,7 @@
 """From an aggregate's state to the rows that show it."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import assert_never
 
 import msgspec
@@ -14,6 +15,7 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.producers.stops import is_unattended, stop_by
 from ledger.store.parameters import timestamp, timestamp_or_none
 from ledger.store.seam import Rows
@@ -27,6 +29,7 @@ from projections.tables import (
     KeypairRow,
     LabelRow,
     ProfileRow,
+    RunRow,
     ServerRow,
     StopRow,
     TagResourceRow,
@@ -36,6 +39,7 @@ from projections.tables import (
 )
 
 _encoder = msgspec.json.Encoder()
+_MILLISECOND = timedelta(milliseconds=1)
 _NO_ROWS: Rows = {}
 
 
@@ -70,7 +74,7 @@ def own_rows(state: Aggregate | None) -> Rows:
             return _keypair_rows(state) if state.deleted is None else _departed("keypair", state)
         case Profile():
             return keyed(ProfileRow(state.owner, state.clone_naming))
-        case Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
+        case Token() | Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
             return _NO_ROWS
         case _:
             assert_never(state)
@@ -129,6 +133,24 @@ def _job_rows(job: Job) -> Rows:
             for key, value in job.labels.items()
         ),
         *_stop_rows(job),
+        *_run_rows(job),
+    )
+
+
+def _run_rows(job: Job) -> Iterator[RunRow]:
+    """Yield how a producer's job of a series has run, once it has ended."""
+    produced = job.produced
+    if job.ended is None or produced is None or produced.registered.series is None:
+        return
+    began, finished = produced.began or job.created, produced.finished or job.ended
+    yield RunRow(
+        uuid=job.uuid,
+        owner=job.owner,
+        series=produced.registered.series,
+        ended=timestamp(job.ended),
+        is_root=int(job.parent is None),
+        succeeded=int("succeeded" in (produced.outcome, produced.late)),
+        took_ms=max(0, (finished - began) // _MILLISECOND),
     )
 
 

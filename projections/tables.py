@@ -167,6 +167,21 @@ class ProfileRow(Struct, frozen=True, gc=False):
     clone_naming: str
 
 
+class RunRow(Struct, frozen=True, gc=False):
+    """A producer's job of a series that has ended; `succeeded` also if that was said late.
+
+    `took_ms` is how long its last attempt, or the group, took by what was said of it.
+    """
+
+    uuid: str
+    owner: str
+    series: str
+    ended: str
+    is_root: int
+    succeeded: int
+    took_ms: int
+
+
 class ServerRow(Struct, frozen=True, gc=False):
     """A server; `host`, `active_since` and `addresses` while it runs."""
 
@@ -222,6 +237,7 @@ TableRow = (
     | KeypairRow
     | LabelRow
     | ProfileRow
+    | RunRow
     | ServerRow
     | StopRow
     | TagResourceRow
@@ -261,6 +277,7 @@ TABLES = (
     Table("keypairs", KeypairRow, 1),
     Table("labels", LabelRow, 5),
     Table("profiles", ProfileRow, 1),
+    Table("runs", RunRow, 1),
     Table("servers", ServerRow, 1),
     Table("stops", StopRow, 1),
     Table("tag_resources", TagResourceRow, 2),

@@ -21,6 +21,7 @@ __all__ = ["database", "ledger_database", "nothing_left_behind", "postgres"]
 
 pytest.register_assert_rewrite(
     "tests.ledger.store.conformance",
+    "tests.ledger.store.lease_conformance",
     "tests.projections.checking",
     "tests.support.deciding",
     "tests.support.opened",

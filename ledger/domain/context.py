@@ -7,7 +7,7 @@ remains. It need not check that what it creates is new: a taken id is refused as
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, TypeVar
@@ -22,8 +22,11 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
+from ledger.domain.events.tokens import TokenIssued
+from ledger.domain.producers.leases import Lease, LeaseChange
 from ledger.domain.producers.texts import DropTexts
 from ledger.domain.quotas import Counts, Quotas
 
@@ -73,6 +76,9 @@ class State(Counts, Protocol):
     def keypair(self, uuid: str) -> Keypair | None:
         """Return the keypair, unless there never was one or it is deleted."""
 
+    def token(self, token_id: str) -> Token | None:
+        """Return the token, even a removed one; this guards nothing."""
+
     def profile(self, account: str) -> Profile:
         """Return the account's profile, which every account has; this guards nothing."""
 
@@ -96,6 +102,21 @@ class State(Counts, Protocol):
         """Return whether a job with this uuid was discarded, however long ago.
 
         If not, the decision rests on that: it is made anew if the job has been discarded meanwhile.
+        """
+
+    def lease(self, job: str) -> Lease | None:
+        """Return what is expected next of a producer's job, as the store has it; read it anew."""
+
+    def alive(self, root: str) -> Sequence[str]:
+        """Return jobs of this tree on which somebody works as far as is known, up to many.
+
+        Whoever comes back to life raises the guard of the tree, if it is below another job.
+        """
+
+    def is_due(self, job: str, due: int) -> bool:
+        """Return whether nothing was heard of the job since its lease was found to end then.
+
+        If so, the decision rests on that.
         """
 
     def peek(self, uuid: str) -> Drive | Server | None:
@@ -133,7 +154,25 @@ class SetPersonal(Struct, frozen=True, gc=False):
     fields: Mapping[str, str]
 
 
-Secret = SetVncPassword | CopyVncPassword | DropVncPassword | SetPersonal
+class AddToken(Struct, frozen=True, gc=False):
+    """A token that was issued, unless the account or this version of its password is gone."""
+
+    token: str
+    token_hash: bytes
+    issued: TokenIssued
+    created: datetime
+    password_version: int | None = None
+
+
+class DropTokens(Struct, frozen=True, gc=False):
+    """Tokens that are refused from now on, and for a while known as removed ones."""
+
+    owner: str
+    tokens: tuple[str, ...]
+    removed: datetime
+
+
+Secret = SetVncPassword | CopyVncPassword | DropVncPassword | SetPersonal | AddToken | DropTokens
 """A change of a plain table in the same transaction; secrets stay out of the ledger."""
 
 
@@ -144,7 +183,7 @@ class Discarded(NamedTuple):
     rows: tuple[RowKey, ...]
 
 
-Change = Fact | Secret | DropTexts | Discarded
+Change = Fact | Secret | DropTexts | Discarded | LeaseChange
 
 
 class PoolSpace(NamedTuple):

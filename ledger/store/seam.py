@@ -21,6 +21,7 @@ from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.events import Event, Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
+from ledger.domain.producers.leases import Due, LeaseChange
 from ledger.domain.producers.texts import TextChange
 from ledger.domain.quotas import Kind
 from ledger.store.lease import Lease
@@ -109,7 +110,8 @@ class Batch(NamedTuple):
     """Everything that one transaction writes; `tasks` are for workers that the store feeds.
 
     `unspent` are jobs that must not have been discarded, or nothing is written; `spent` are those
-    that are discarded now.
+    that are discarded now. `leases` change if all of `dues` still hold, or nothing is written;
+    `now` is the time for a store that has no clock of its own.
     """
 
     events: Sequence[StoredEvent]
@@ -123,6 +125,9 @@ class Batch(NamedTuple):
     unspent: Sequence[str] = ()
     spent: Sequence[str] = ()
     texts: Sequence[TextChange] = ()
+    leases: Sequence[LeaseChange] = ()
+    dues: Sequence[Due] = ()
+    now: datetime | None = None
 
 
 class News(NamedTuple):

@@ -11,6 +11,7 @@ from ledger.domain.aggregates.tag import Tag
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.keypairs import keypair_stream
 from ledger.domain.events.servers import server_stream
+from ledger.domain.producers.leases import Lease
 from ledger.domain.quotas import Holding
 from ledger.store.bounded_cache import BoundedCache
 from ledger.store.holding_counts import HoldingCounts
@@ -21,7 +22,7 @@ from ledger.store.seam import (
     Projection,
     Store,
 )
-from ledger.store.tables import guards, spent_ids
+from ledger.store.tables import guards, leases, spent_ids
 from ledger.store.tables.streams import last_version, stored_of
 from ledger.store.unit_of_work import RELATING, CachedRelations, CachedStream, UnitOfWork
 
@@ -32,6 +33,8 @@ CACHED_BYTES = 32 * 1024**2
 
 A drive's `meta` may have 64 KiB; a tag may be on thousands of things.
 """
+ALIVE_MAX = 1_000
+"""So many jobs of a tree that are alive are enough to say that it is."""
 LABEL_BYTES = 500
 """What a label of a job takes in memory, with its row."""
 SHORT_TEXT = 1_000
@@ -73,6 +76,15 @@ class StateCache:
 
     def has_spent(self, job: str) -> bool:
         return read_patiently(self._store, partial(spent_ids.is_spent, job=job))
+
+    def lease(self, job: str) -> Lease | None:
+        return read_patiently(self._store, partial(leases.find, job=job))
+
+    def alive(self, root: str) -> Sequence[str]:
+        return read_patiently(self._store, partial(leases.alive, root=root, limit=ALIVE_MAX))
+
+    def changes_lease(self, job: str) -> bool:
+        return False
 
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self._streams.get(stream)

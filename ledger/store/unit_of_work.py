@@ -5,7 +5,7 @@ and, on top of it, one those of each command, so that a refused command leaves n
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
@@ -27,6 +27,7 @@ from ledger.domain.aggregates.relations import (
 )
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.context import A, Discarded, ImageData, Secret
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyExists
@@ -51,8 +52,17 @@ from ledger.domain.events.tags import (
     TagDeleted,
     tag_stream,
 )
+from ledger.domain.events.tokens import token_stream
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
+from ledger.domain.producers.leases import (
+    ALIVE,
+    Due,
+    Expect,
+    Lease,
+    LeaseChange,
+    change_after,
+)
 from ledger.domain.producers.texts import DropTexts, TextChange, Words, kept
 from ledger.domain.quotas import Holding, discarded_by, holdings_of
 from ledger.store.holding_counts import COUNTING
@@ -125,6 +135,15 @@ class Base(Protocol):
     def has_spent(self, job: str) -> bool:
         """Return whether the job was discarded."""
 
+    def lease(self, job: str) -> Lease | None:
+        """Return the row of a producer's job; read it anew."""
+
+    def changes_lease(self, job: str) -> bool:
+        """Whether what is staged changes this row."""
+
+    def alive(self, root: str) -> Sequence[str]:
+        """Return jobs of this tree on which somebody works; read them anew."""
+
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         """See `ledger.domain.quotas.Counts`."""
 
@@ -165,6 +184,9 @@ class UnitOfWork:
         self.discarded: set[str] = set()
         self.unspent: set[str] = set()
         self.dropped: list[RowKey] = []
+        self.leases: dict[str, LeaseChange] = {}
+        """The last change of each lease, which is all that counts."""
+        self.dues: list[Due] = []
         self.held: dict[Holding, int] = {}
         """By how much the number of each holding changes."""
         self._relations: dict[str, Relations] = {}
@@ -239,6 +261,9 @@ class UnitOfWork:
     def profile(self, account: str) -> Profile:
         return self._state(Profile, profile_stream(account)) or Profile(account)
 
+    def token(self, token_id: str) -> Token | None:
+        return self._state(Token, token_stream(token_id))
+
     def act(self, kind: type[A], stream: str) -> A | None:
         return self._state(kind, stream)
 
@@ -257,6 +282,27 @@ class UnitOfWork:
 
     def has_spent(self, job: str) -> bool:
         return job_stream(job) in self.discarded or self._base.has_spent(job)
+
+    def lease(self, job: str) -> Lease | None:
+        return self._base.lease(job)
+
+    def is_due(self, job: str, due: int) -> bool:
+        lease = self.lease(job)
+        if self.changes_lease(job) or lease is None or lease.due != due:
+            return False
+        self.dues.append(Due(job, due))
+        return True
+
+    def alive(self, root: str) -> Sequence[str]:
+        staged = [
+            job
+            for job, change in self.leases.items()
+            if isinstance(change, Expect) and change.root == root and change.awaits in ALIVE
+        ]
+        return [*staged, *self._base.alive(root)]
+
+    def changes_lease(self, job: str) -> bool:
+        return job in self.leases or self._base.changes_lease(job)
 
     def peek(self, uuid: str) -> Drive | Server | None:
         for stream in (drive_stream(uuid), server_stream(uuid)):
@@ -288,9 +334,15 @@ class UnitOfWork:
             self._hold(holdings_of(state), 1)
             self._hold(holdings_of(cached.state), -1)
             self._hold(discarded_by(recorded.event), -1)
+        if isinstance(state, Job):
+            self.change_lease(change_after(recorded.event, state, recorded.recorded_at))
         version = cached.version + 1
         self.streams[stream] = CachedStream(version, state, {})
         self.events.append((stream, version, recorded))
+
+    def change_lease(self, change: LeaseChange | None) -> None:
+        if change is not None:
+            self.leases[change.job] = change
 
     def _follow_end(self, job: Job) -> None:
         """Rest an event that follows the end of a job on the job not being discarded.
@@ -370,6 +422,8 @@ class UnitOfWork:
         self.discarded |= above.discarded
         self.unspent |= above.unspent
         self.dropped += above.dropped
+        self.leases |= above.leases
+        self.dues += above.dues
         self.claims |= above.claims
         for holding, n in above.held.items():
             self._hold((holding,), n)
@@ -407,8 +461,11 @@ class UnitOfWork:
             sizes[recorded.actor] += len(stored.state)
         return sizes
 
-    def batch(self) -> Batch:
-        """Return all that is to be written: events, guards, and the rows that differ."""
+    def batch(self, now: datetime | None = None) -> Batch:
+        """Return all that is to be written: events, guards, and the rows that differ.
+
+        `now` is the time, for a store without a clock of its own.
+        """
         puts: dict[RowKey, Row] = dict(self.entries)
         drops: list[RowKey] = list(self.dropped)
         for stream, cached in self.streams.items():
@@ -435,6 +492,9 @@ class UnitOfWork:
             unspent=sorted(self.unspent),
             spent=sorted(_jobs_of(self.discarded)),
             texts=self.texts,
+            leases=list(self.leases.values()),
+            dues=self.dues,
+            now=now,
         )
 
     def _stamps(self) -> Stamps | None:

@@ -4,7 +4,7 @@ It reads every event from the first in one snapshot, read-only, with or without 
 and trusts nothing: neither the order, nor the hashes, nor the code that decided.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from heapq import merge
 from pathlib import Path
@@ -181,7 +181,7 @@ class _Audit(_Streams):
     `unread` are the streams that were discarded unread.
     """
 
-    def __init__(self, log: Log, archives: _Archives | None, unread: Container[str]) -> None:
+    def __init__(self, log: Log, archives: _Archives | None, unread: Collection[str]) -> None:
         super().__init__()
         self._unread = unread
         self.done = 0

@@ -15,6 +15,7 @@ import pytest
 
 from api.resources.frames import frames
 from ledger.codec import decode
+from ledger.domain.aggregates.housekeeping import Terms
 from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
@@ -833,7 +834,7 @@ def discard_everything(opened: Opened) -> None:
     with opened.ledger.log() as log:
         newest = list(log.events())[-1]
     cutoff = decode(newest.topic, newest.state).recorded_at
-    plan = plan_of(opened.ledger.log, timedelta(0), cutoff)
+    plan = plan_of(opened.ledger.log, Terms(timedelta(0), 20), cutoff)
     swept = sweep(opened.ledger, plan, lambda: "sweep")
     assert swept.trees > 0
 

@@ -6,7 +6,7 @@ Every event, given or decided, must also be legal in the eyes of an auditor
 (`ledger.domain.event_rules`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, Self, get_args
 
@@ -47,6 +47,15 @@ class _Nothing:
 
     def has_spent(self, _: str) -> bool:
         return False
+
+    def lease(self, _: str) -> None:
+        return None
+
+    def changes_lease(self, _: str) -> bool:
+        return False
+
+    def alive(self, _: str) -> Sequence[str]:
+        return ()
 
     def exceeds(self, _: Holding, limit: int, more: int = 0) -> bool:
         return more > limit

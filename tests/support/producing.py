@@ -45,6 +45,7 @@ def registered(
     *,
     source: str = "//nas",
     external_id: str | None = None,
+    series: str | None = None,
     ends: Ends = "self",
     cancellable: bool = True,
     expect_children: int | None = None,
@@ -56,6 +57,7 @@ def registered(
         START,
         ends,
         external_id,
+        series,
         cancellable=cancellable,
         expect_children=expect_children,
         tolerate=tolerate,
@@ -63,10 +65,15 @@ def registered(
 
 
 def running(
-    uuid: str = "j", parent: str | None = None, *, end: End | None = None, cancellable: bool = True
+    uuid: str = "j",
+    parent: str | None = None,
+    *,
+    end: End | None = None,
+    cancellable: bool = True,
+    series: str | None = None,
 ) -> RegisterJob:
     """Return a job that a process works on."""
-    said = registered(cancellable=cancellable)
+    said = registered(cancellable=cancellable, series=series)
     return RegisterJob(ME, uuid, "backup", said, parent, HERE, end)
 
 
@@ -140,5 +147,7 @@ PRODUCED: tuple[Command, ...] = (
     RequestCancel(ME, "night", JobCancelRequested(60)),
     SettleJob("unworked"),
     SettleJob("fan"),
+    # one of many of its kind
+    running("nightly", series="nas/nightly", end=DONE),
 )
 """A history in which most things happen to jobs of producers."""

@@ -57,6 +57,7 @@ from ledger.domain.producers.commands import (
     SettleJob,
     TakeUpJob,
 )
+from ledger.domain.producers.leases import expected, lost
 from ledger.domain.producers.progress import percent
 from ledger.domain.producers.stops import asked_to_stop, is_unattended
 from ledger.domain.producers.texts import DropTexts
@@ -64,6 +65,8 @@ from ledger.domain.producers.texts import DropTexts
 CHILDREN_MOST = 10_000
 LOSSES_TOLD = 10
 """Losses of an attempt that become events; a line that keeps failing must not fill its history."""
+LOOK_AGAIN_S = 3600.0
+"""After so long at the most, a lost job is looked at again above one on which somebody works."""
 _OURS = ("lost", "expired", "children", "forced")
 """Reasons of ends that no producer gives: an end that was forced or lost is answered otherwise."""
 _OUTCOMES: dict[type[End], Outcome] = {
@@ -155,7 +158,18 @@ def _parent(state: State, uuid: str, owner: str) -> Job:
         raise errors.TooManyChildren(uuid, CHILDREN_MOST)
     if depth(state, above) == DEPTH_LIMIT:
         raise TooDeep(uuid, DEPTH_LIMIT)
+    if _may_be_abandoned(state, above):
+        state.guard(above.root)
     return above
+
+
+def _may_be_abandoned(state: State, job: Job | None) -> bool:
+    """Return whether this job is lost, or one above it."""
+    while job is not None:
+        if job.lost or _losses(job) >= LOSSES_TOLD:
+            return True
+        job = None if job.parent is None else state.job(job.parent)
+    return False
 
 
 def _seal_if_complete(state: State, uuid: str) -> Iterator[Change]:
@@ -170,14 +184,35 @@ def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> I
     job, produced = _running(state, command.job)
     if produced.is_group:
         raise errors.NobodyWorks(command.job)
+    if command.number is not None:
+        yield from _go_on(job, produced, command, command.number)
+        return
     if command.after != job.attempt:
         is_own = _instance(produced.holder) == command.holder.instance
         if is_own and command.after == job.attempt - 1:
             return
         raise errors.AttemptTaken(command.job, job.attempt)
-    if not (produced.queued or job.lost or command.replaces):
+    if not (produced.queued or command.replaces or _is_lost(state, job, produced)):
         raise errors.AttemptTaken(command.job, job.attempt)
     yield _fact(job.uuid, _begun(job.attempt + 1, command.holder, command.happened_at))
+
+
+def _go_on(job: Job, produced: Produced, command: TakeUpJob, number: int) -> Iterator[Change]:
+    """Begin an attempt of which the ledger does not know, because it was restored."""
+    is_own = _instance(produced.holder) == command.holder.instance
+    if number == job.attempt and is_own:
+        return
+    if number <= job.attempt:
+        raise errors.AttemptReplaced(job.uuid, number, job.attempt)
+    yield _fact(job.uuid, _begun(number, command.holder, command.happened_at))
+
+
+def _is_lost(state: State, job: Job, produced: Produced) -> bool:
+    """Return whether the attempt is lost, and rest on it if no event says so."""
+    if job.lost or produced.losses < LOSSES_TOLD:
+        return job.lost
+    lease = state.lease(job.uuid)
+    return lease is not None and lease.awaits == "return" and state.is_due(job.uuid, lease.due)
 
 
 def report_progress(
@@ -197,11 +232,22 @@ def return_attempt(
     command: ReturnAttempt, state: State, environment: Environment
 ) -> Iterator[Change]:
     yield from _return(state, command.job, command.attempt)
+    job, produced = _known(state, command.job)
+    if produced.losses >= LOSSES_TOLD:  # its last loss may be in no event
+        yield expected(job, produced, state.now)
 
 
 def _return(state: State, uuid: str, attempt: int) -> Iterator[Change]:
-    if _working(state, uuid, attempt).lost:
+    """Record the return of an attempt that is lost; whoever abandons a job above it hears of it."""
+    job = _working(state, uuid, attempt)
+    if job.parent is not None and (job.lost or _losses(job) >= LOSSES_TOLD):
+        state.guard(job.root)
+    if job.lost:
         yield _fact(uuid, JobAttemptReturned(attempt))
+
+
+def _losses(job: Job) -> int:
+    return 0 if job.produced is None else job.produced.losses
 
 
 def lose_producer(
@@ -210,12 +256,21 @@ def lose_producer(
     """Record a loss once, and only the first ones of an attempt; a report takes it back."""
     job = _working(state, command.job, command.attempt)
     _, produced = _known(state, command.job)
+    if not _is_due(state, command):
+        return
     last = command.last
     if last is not None:
         _check_attempt(job, last.attempt)
         last = replace(last, percent=percent(last, produced.shown))
     if not job.lost and produced.losses < LOSSES_TOLD:
         yield _fact(job.uuid, JobAttemptLost(command.attempt, last))
+    elif not job.lost and command.due is not None:
+        yield lost(job, produced, state.now)
+
+
+def _is_due(state: State, command: LoseProducer | AbandonJob) -> bool:
+    """Return whether nothing was heard of the job, as far as the caller goes by that."""
+    return command.due is None or state.is_due(command.job, command.due)
 
 
 def fail_attempt(command: FailAttempt, state: State, environment: Environment) -> Iterator[Change]:
@@ -356,9 +411,12 @@ def _seal(state: State, group: str) -> Iterator[Change]:
 
 
 def abandon_job(command: AbandonJob, state: State, environment: Environment) -> Iterator[Change]:
-    """End a job from which nothing is expected any more, unless there is news of it."""
+    """End a job from which nothing is expected any more, unless there is news of it.
+
+    A lost job stays while somebody works on one below it.
+    """
     job, produced = _running(state, command.job)
-    if command.attempt != job.attempt:
+    if command.attempt != job.attempt or not _is_due(state, command):
         return
     if produced.is_group:
         if not produced.sealed:  # else it ends with its sub-jobs
@@ -366,7 +424,11 @@ def abandon_job(command: AbandonJob, state: State, environment: Environment) -> 
             yield from _end(state, job.uuid, _abandoned(error))
     elif produced.queued:
         yield from _end(state, job.uuid, JobFailed("nobody took it up", "expired", state.now))
-    elif job.lost or _is_lost_unrecorded(produced):
+    elif not (job.lost or _is_lost_unrecorded(produced)):
+        return
+    elif _something_works_below(state, job):
+        yield lost(job, produced, state.now, _look_again_s(produced))
+    else:
         yield from _end(state, job.uuid, _abandoned("its producer fell silent"))
 
 
@@ -376,6 +438,27 @@ def remove_texts(command: RemoveTexts, state: State, environment: Environment) -
     if job.produced is not None and job.produced.has_texts:
         yield _fact(job.uuid, JobTextsRemoved())
         yield DropTexts((job.uuid,))
+
+
+def _something_works_below(state: State, job: Job) -> bool:
+    """Return whether somebody works on a job below this one, and rest on it if nobody does."""
+    if not job.children:
+        return False
+    state.guard(job.root)
+    return any(_is_below(state, uuid, job) for uuid in state.alive(job.root))
+
+
+def _is_below(state: State, uuid: str, job: Job) -> bool:
+    above = state.job(uuid)
+    while above is not None and above.parent is not None:
+        if above.parent == job.uuid:
+            return True
+        above = state.job(above.parent)
+    return False
+
+
+def _look_again_s(produced: Produced) -> float:
+    return min(produced.registered.limits.abandon_after_s / 10, LOOK_AGAIN_S)
 
 
 def _is_lost_unrecorded(produced: Produced) -> bool:

@@ -24,6 +24,7 @@ from ledger.domain.commands import (
     RecordCompaction,
     RecordRestore,
     ReleaseStream,
+    RemoveTokens,
     SetRetention,
     StartAttempt,
     SucceedJob,
@@ -52,6 +53,7 @@ _ALWAYS = (
     DeleteServers,
     DeleteTag,
     DeleteKeypair,
+    RemoveTokens,
     CancelJob,
     StartAttempt,  # without which an accepted job could not end
     LoseAttempt,

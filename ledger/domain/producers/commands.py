@@ -51,7 +51,8 @@ class TakeUpJob(Struct, frozen=True, gc=False):
     """Begin the attempt that follows `after`; the same again changes nothing.
 
     `replaces`: an attempt that goes on is replaced, because its lease is over, or because somebody
-    says so. `happened_at` is when this one began, if that was said.
+    says so. `happened_at` is when this one began, if that was said. With a `number`, the attempt
+    had begun under it before the ledger was restored, and goes on whatever it follows.
     """
 
     job: str
@@ -59,6 +60,7 @@ class TakeUpJob(Struct, frozen=True, gc=False):
     holder: Holder
     replaces: bool = False
     happened_at: datetime | None = None
+    number: int | None = None
 
 
 class ReportProgress(Struct, frozen=True, gc=False):
@@ -81,12 +83,17 @@ class ReturnAttempt(Struct, frozen=True, gc=False):
 
 
 class LoseProducer(Struct, frozen=True, gc=False):
-    """The producer has been silent for longer than its lease; `last` is what it last reported."""
+    """The producer has been silent for longer than its lease; `last` is what it last reported.
+
+    `due` is when the lease was over. If anything was heard of the job since that was found, nothing
+    changes. It is None for whoever does not go by a lease.
+    """
 
     job: str
     attempt: int
     last: ProgressReported | None = None
     words: tuple[Words, ...] = ()
+    due: int | None = None
 
 
 class FailAttempt(Struct, frozen=True, gc=False):
@@ -150,11 +157,12 @@ class AbandonJob(Struct, frozen=True, gc=False):
 
     That is a job whose attempt is lost, or is not expected to report; one that nobody has taken up;
     or a group that nobody has sealed. `attempt` is the one that the caller knows; if another has
-    begun, nothing changes.
+    begun, nothing changes. `due` is as in `LoseProducer`.
     """
 
     job: str
     attempt: int
+    due: int | None = None
 
 
 class RemoveTexts(Struct, frozen=True, gc=False):

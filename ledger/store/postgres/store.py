@@ -1,7 +1,8 @@
 """The ledger in a PostgreSQL database, by psycopg.
 
 - A batch is one pipeline: `BEGIN`, guards, claims, rows sorted by table and key, the tasks that
-  follow, the events, spent ids, then `COMMIT`. Nothing waits for a round trip while locks are held.
+  follow, the events, spent ids, leases, then `COMMIT`. Nothing waits for a round trip while locks
+  are held.
 - Any number of processes may use the ledger. Before each batch, `news` reads what others have
   appended; `paused` takes the lock that every batch shares, so that nothing is appended.
 - Positions and leaf indexes come from the one row of `leaf_count`, which the events' statement
@@ -37,7 +38,7 @@ from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.tables import MOVING, create_tables, require_home
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, StampsRefused
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import spent_ids, texts
+from ledger.store.tables import leases, spent_ids, texts
 from ledger.store.tables.secrets import write_secret
 from ledger.store.whole_streams import beginnings
 
@@ -224,6 +225,7 @@ class PostgresStore:
                 tasks.defer(connection, batch.tasks)
                 last = _insert_events(connection, batch, self._clock.parameter())
                 _spend(connection, batch)
+                _change_leases(cursor, batch, self._clock.parameter())
                 connection.execute("COMMIT")
         except _CONFLICTS as error:
             connection.rollback()  # this also makes psycopg forget what it had prepared
@@ -297,6 +299,14 @@ def _spend(connection: psycopg.Connection[TupleRow], batch: Batch) -> None:
         connection.execute(spent_ids.NONE_IS_SPENT, (list(batch.unspent),))
     if batch.spent:
         connection.execute(spent_ids.ADD_ALL, (list(batch.spent),))
+
+
+def _change_leases(cursor: Cursor, batch: Batch, clock: int | None) -> None:
+    """Change leases last: nobody who waits for the service time has what this waits for."""
+    if batch.leases or batch.dues:
+        leases.be_there(cursor, clock)
+        leases.require_due(cursor, batch.dues)
+        leases.apply(cursor, batch.leases)
 
 
 def _raise_guards(connection: psycopg.Connection[TupleRow], guards: Sequence[Guard]) -> None:

@@ -61,7 +61,7 @@ from ledger.store.sqlite.disk import Disk
 from ledger.store.sqlite.long_reads import LongReads
 from ledger.store.sqlite.wal import Wal
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import spent_ids, texts
+from ledger.store.tables import leases, spent_ids, texts
 from ledger.store.tables.secrets import write_secret
 from ledger.store.upgrade import upgrade
 from ledger.store.whole_streams import beginnings
@@ -304,6 +304,7 @@ class SqliteStore:
             for secret in batch.secrets:
                 write_secret(cursor, secret)
             texts.write(cursor, batch.texts)
+            _change_leases(cursor, batch)
             self._projection.write(cursor, batch.puts, batch.drops)
             return positions[-1] if positions else head(cursor)[0]
 
@@ -390,6 +391,16 @@ def _require_unspent(cursor: sqlite3.Cursor, jobs: Sequence[str]) -> None:
     for some in sliced(jobs, VALUES_MAX):
         if not spent_ids.none_is_spent(cursor, some):
             raise Conflict("a job has been discarded")
+
+
+def _change_leases(cursor: sqlite3.Cursor, batch: Batch) -> None:
+    if not (batch.leases or batch.dues):
+        return
+    assert batch.now is not None
+    leases.be_there(cursor, microseconds(batch.now))
+    if not leases.are_due(cursor, batch.dues):
+        raise Conflict("somebody was heard whose lease was over")
+    leases.apply(cursor, batch.leases)
 
 
 def _record_claims(cursor: sqlite3.Cursor, new: Sequence[RecordedClaim]) -> None:

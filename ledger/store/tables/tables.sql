@@ -79,6 +79,27 @@ CREATE TABLE IF NOT EXISTS tokens (
     created TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tokens_of_account ON tokens (account);
+-- What each token may do: one without a row is refused, and the scopes `*` are whatever its account may.
+CREATE TABLE IF NOT EXISTS token_grants (
+    token TEXT PRIMARY KEY,
+    scopes TEXT NOT NULL,
+    restrictors TEXT NOT NULL,
+    source TEXT,
+    expires TEXT,
+    issuer TEXT,
+    used TEXT
+) WITHOUT ROWID;
+-- Removed tokens are known for a while, so that a program that still has one learns why it is refused.
+CREATE TABLE IF NOT EXISTS removed_tokens (
+    token_hash BLOB PRIMARY KEY,
+    removed TEXT NOT NULL
+) WITHOUT ROWID;
+-- The keys from which the tokens of jobs are derived: the newest signs, the one before it still counts.
+CREATE TABLE IF NOT EXISTS job_token_keys (
+    number INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    made TEXT NOT NULL
+);
 -- From where accounts have logged in by their passwords: a keyed hash of each address.
 CREATE TABLE IF NOT EXISTS known_places (
     account TEXT NOT NULL,
@@ -147,3 +168,34 @@ CREATE TABLE IF NOT EXISTS clock_watch (
     booted TEXT NOT NULL,
     seen TEXT NOT NULL
 );
+-- Leases: what is expected next of each producer's job that goes on, and by when. Overwritten in
+-- place by reports, which are no events. `due` is in microseconds of service time, `heard`, `lost`
+-- and `deadline` are in those since 1970.
+CREATE TABLE IF NOT EXISTS leases (
+    job TEXT PRIMARY KEY,
+    root TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    awaits TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    lease_s INTEGER,
+    lost INTEGER,
+    heard INTEGER,
+    live INTEGER,
+    buffered INTEGER,
+    instance TEXT,
+    host TEXT,
+    pid INTEGER,
+    figures BLOB,
+    waiting BLOB,
+    deadline INTEGER
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS leases_by_due ON leases (due);
+CREATE INDEX IF NOT EXISTS leases_of_tree ON leases (root);
+CREATE INDEX IF NOT EXISTS leases_by_deadline ON leases (deadline) WHERE deadline IS NOT NULL;
+-- When the service was last there, and for how long it was away, in microseconds. The store's clock
+-- without `away` is the service time, which stands still while nobody could report.
+CREATE TABLE IF NOT EXISTS service_time (
+    seen INTEGER NOT NULL,
+    away INTEGER NOT NULL
+);
+INSERT INTO service_time SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM service_time);

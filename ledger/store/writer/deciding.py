@@ -13,6 +13,7 @@ from ledger.domain.errors.store import AlreadyClaimed, StoreFailed, StoreFull
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.producers.commands import ReportProgress, words_of
+from ledger.domain.producers.leases import Expect, Forget
 from ledger.domain.producers.texts import DropTexts
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Conflict, Projection, Store
@@ -76,6 +77,8 @@ class Decider:
                     unit.discard(change)
                 case DropTexts():
                     unit.texts.append(change)
+                case Expect() | Forget():
+                    unit.change_lease(change)
                 case _:
                     unit.secrets.append(change)
         unit.keep(words_of(waiting.command))

@@ -172,7 +172,7 @@ class GroupCommit:
 
     def _append(self, tried: _Tried) -> int:
         began = time.perf_counter()
-        stored = tried.unit.batch()
+        stored = tried.unit.batch(self._committed.clock.read())
         with self._progress.in_store():
             position = self._store.append(stored)
         if stored.stamps is not None:

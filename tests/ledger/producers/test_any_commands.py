@@ -124,8 +124,8 @@ def test_an_end_never_changes_and_nothing_is_recorded_twice(seed: int) -> None:
 
 
 def is_news_each_time(command: Command) -> bool:
-    """A report says how things stand now, and an attempt may fail as often as it begins."""
-    return isinstance(command, ReportProgress)
+    """A report says how things stand now; who may not be abandoned yet is looked at again later."""
+    return isinstance(command, ReportProgress | AbandonJob)
 
 
 def test_the_walks_go_everywhere() -> None:

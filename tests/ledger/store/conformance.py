@@ -52,6 +52,7 @@ from ledger.store.tables.streams import (
     stream_events,
 )
 from ledger.store.whole_streams import tails
+from tests.ledger.store.lease_conformance import Leases
 from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, START, machine, mount
 
@@ -811,6 +812,15 @@ class Stamping(_Suite):
 
 
 class StoreConformance(
-    Appending, Conflicts, Leaves, Reading, Showing, KeyedRequest, Alone, Reopening, Stamping
+    Appending,
+    Conflicts,
+    Leaves,
+    Reading,
+    Showing,
+    KeyedRequest,
+    Alone,
+    Reopening,
+    Stamping,
+    Leases,
 ):
     """All of it."""

@@ -17,7 +17,7 @@ from ledger.store.engines import sqlite_engine
 from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.sqlite.connections import long_reads, open_connection, sqlite_reader
 from ledger.store.sqlite.store import SqliteStore
-from ledger.store.tables import sessions, tiles, tokens
+from ledger.store.tables import leases, sessions, tiles, tokens
 from ledger.store.tables.stamps import newest_stamp
 from projections.views.generations import InlineProjection
 from tests.ledger.store.conformance import (
@@ -248,3 +248,18 @@ def test_a_lock_held_by_somebody_else_fails_in_time(
         rival.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusy, match="locked"):
             store.append(batch(event("drive-a")))
+
+
+def test_a_ledger_of_schema_7_gets_leases(store: SqliteStore, file: Path) -> None:
+    """It had no place for what is expected of jobs of producers."""
+    store.close()
+    with behind_its_back(file) as connection:
+        connection.execute("DROP TABLE leases")
+        connection.execute("DROP TABLE service_time")
+        connection.execute("PRAGMA user_version = 7")
+    later = SqliteStore(file, InlineProjection())
+    try:
+        assert not later.read(leases.some_are_there)
+        assert later.read(leases.service_now) == 0
+    finally:
+        later.close()

@@ -63,6 +63,7 @@ def check_nothing_false(file: Path) -> None:
             assert read(Archive.open(file)) == expected
 
 
+@pytest.mark.thorough
 def test_every_edited_byte_is_found(file: Path) -> None:
     """Whichever byte is another, reading says so and gives nothing that was not written."""
     whole = file.read_bytes()
