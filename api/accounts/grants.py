@@ -203,8 +203,19 @@ class Grant:
             or source.startswith(self.source.rstrip("/") + "/")
         )
 
-    def reaches(self, registered: JobRegistered, scope: Scope) -> bool:
-        """Return whether the token may do this with a job that was registered so."""
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it reaches only some jobs of the account."""
+        only = self.restrictors
+        return self.job is not None or only.series is not None or bool(only.labels)
+
+    def reaches(self, registered: JobRegistered | None, scope: Scope) -> bool:
+        """Return whether the token may do this with a job that was registered so.
+
+        Without a registration it is no producer's job.
+        """
+        if registered is None:
+            return scope not in OF_PREFIX and not self.is_narrow
         own = scope not in OF_PREFIX or self.has_source(registered.source)
         return own and self.restrictors.admit(registered.series, registered.labels)
 

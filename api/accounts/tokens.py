@@ -259,7 +259,8 @@ class Tokens:
         for account, some in groupby(over, key=lambda each: each[0]):
             gone = tuple(token_id for _, token_id in some)
             await self._record(RemoveTokens(account, gone, self._now()), _EXPIRY)
-        await self._tables.write(lambda c: tokens.forget_removed(c, before))
+        if await self._tables.read(lambda c: tokens.has_removed(c, before)):
+            await self._tables.write(lambda c: tokens.forget_removed(c, before))
         return len(over)
 
     async def _grant_of(self, token: str, address: str) -> Grant:
