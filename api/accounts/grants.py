@@ -7,12 +7,13 @@ session and a token without scopes may do whatever their account may.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from api.accounts.account import Account
+from api.accounts.scopes import SCOPES, Scope
 from ledger.domain.aggregates.job import Job
 from ledger.domain.errors import Expected
 from ledger.domain.errors.producers import AttemptReplaced
@@ -20,21 +21,6 @@ from ledger.domain.events.producers import JobRegistered
 from ledger.domain.labels import is_key, is_value
 from ledger.store.tables.tokens import GrantedToken
 
-Scope = Literal[
-    "jobs:register",
-    "jobs:report",
-    "jobs:child",
-    "jobs:read",
-    "events:read",
-    "jobs:cancel",
-    "jobs:label",
-    "tokens:manage",
-    "resources:read",
-    "resources:write",
-    "ledger:read",
-    "ledger:operate",
-]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 ALL_SCOPES: Final = frozenset(SCOPES)
 JOB_SCOPES: Final = frozenset[Scope](
     {"jobs:register", "jobs:report", "jobs:child", "jobs:read", "jobs:label"}

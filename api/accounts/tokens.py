@@ -18,12 +18,13 @@ from msgspec import Struct
 
 from api.accounts.account import AccountNotFound, LoginRefused, TokenOver, account_of
 from api.accounts.credentials import new_secret, normal_email, secret_hash
-from api.accounts.grants import ALL_SCOPES, Grant, Restrictors, Scope, grant_of_token
+from api.accounts.grants import ALL_SCOPES, Grant, Restrictors, grant_of_token
 from api.accounts.job_grants import job_grant
 from api.accounts.job_tokens import PREFIX as JOB_PREFIX
 from api.accounts.job_tokens import JobTokens
 from api.accounts.meter import LoginMeter
 from api.accounts.revocations import Revocation
+from api.accounts.scopes import Scope
 from api.accounts.throttle import Throttle, TooManyAttempts
 from api.data.private_tables import PrivateTables
 from ledger.domain.commands import IssueToken, RemoveTokens

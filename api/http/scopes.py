@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 
 from aiohttp import web
 
-from api.accounts.grants import OF_PREFIX, Grant, Scope, ScopeMissing
+from api.accounts.grants import OF_PREFIX, Grant, ScopeMissing
+from api.accounts.scopes import Scope
 from api.text.urls import API_ROOT
 from ledger.application import Ledger
 from ledger.store.bounded_cache import BoundedCache

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from api.accounts.account import Account
-from api.accounts.grants import Grant, JobClaim, Restrictors, Scope, ScopeMissing, WrongRestrictor
+from api.accounts.grants import Grant, JobClaim, Restrictors, ScopeMissing, WrongRestrictor
+from api.accounts.scopes import Scope
 from ledger.domain.events.producers import JobRegistered
 from tests.support.producing import registered
 from tests.support.world import ME

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from api.accounts.grants import SCOPES, Scope
+from api.accounts.scopes import SCOPES, Scope
 from api.accounts.service import Account
 from api.app import make_app
 from api.http.access import URL_ACCESS
