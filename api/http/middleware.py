@@ -10,6 +10,7 @@ from api.accounts.grants import Grant
 from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
 from api.http.access import READING, access_of, is_public
+from api.http.call_rates import CALLS
 from api.http.edge.proxies import TRUSTED_PROXIES
 from api.http.errors import Forbidden, error_answer_for
 from api.http.etags import make_conditional
@@ -183,6 +184,7 @@ async def _authorise_and_handle(
     _check_allowed(request, None if grant is None else grant.account)
     if grant is not None:
         await scopes.check(request, grant)
+        request.app[CALLS].check(request, grant)
     if has_key(request):
         return await once.answer(request, handler)
     answer = await handler(request)

@@ -13,7 +13,8 @@ from aiohttp import web
 
 from api.accounts.grants import OF_PREFIX, Grant, ScopeMissing
 from api.accounts.scopes import Scope
-from api.text.urls import API_ROOT
+from api.service.request_rates import Kind
+from api.text.urls import API_ROOT, V1_ROOT
 from ledger.application import Ledger
 from ledger.store.bounded_cache import BoundedCache
 from ledger.store.tables.registrations import Registration, find
@@ -22,7 +23,6 @@ Reach = Literal["account", "job", "asked"]
 """What a request is about: anything of the account; the job in the URL; what the handler asks the
 grant about. A token that reaches only some jobs is refused where it would see them all."""
 
-V1 = "/api/v1"
 KNOWN_MOST = 10_000
 KNOWN_BYTES = 16 * 1024**2
 REGISTERED_BYTES = 4 * 1024
@@ -99,9 +99,16 @@ _NEW: Mapping[tuple[str, str], Listed] = {
     ("DELETE", "/tokens/{}"): Listed("tokens:manage"),
     ("GET", "/account"): Listed("jobs:read"),
 }
+_RATES: Mapping[Scope, Kind] = {
+    "jobs:register": "registrations",
+    "jobs:cancel": "cancels",
+    "jobs:label": "labels",
+    "jobs:read": "reads",
+    "events:read": "reads",
+}
 LISTED: Mapping[tuple[str, str], Listed] = {
     **{(method, API_ROOT + path): listed for (method, path), listed in _OLD.items()},
-    **{(method, V1 + path): listed for (method, path), listed in _NEW.items()},
+    **{(method, V1_ROOT + path): listed for (method, path), listed in _NEW.items()},
 }
 """By method and URL, with `{}` for each of its parts that vary."""
 
@@ -116,6 +123,12 @@ def url_of(canonical: str) -> str:
 def listed(method: str, canonical: str) -> Listed | None:
     """Return which scope a request takes; None if no token with scopes may make it."""
     return LISTED.get(("GET" if method == "HEAD" else method, url_of(canonical)))
+
+
+def rate_of(method: str, canonical: str) -> Kind | None:
+    """Return as what a request of `/api/v1` counts for its token and account."""
+    found = listed(method, canonical) if canonical.startswith(f"{V1_ROOT}/") else None
+    return None if found is None else _RATES.get(found.scope)
 
 
 class JobScopes:
