@@ -4,14 +4,15 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from msgspec import Struct
 
-from api.http.access import URL_ACCESS, Access
+from api.http.access import UNKEYED_URLS, URL_ACCESS, Access, add_url
 from api.http.caching import keep_private
 from api.http.edge.cookies import COOKIES, Cookies
 from api.http.edge.proxies import TRUSTED_PROXIES, TrustedProxies
+from api.http.errors import ERROR_ANSWERS
 from api.http.middleware import make_middleware
 from api.http.streams import ADMISSION, HEAVY_READS
 from api.http.wire.bodies import BODY_BYTES, LIMITS
-from api.openapi.handlers import serve_document, serve_page, serve_style
+from api.openapi.handlers import serve_document, serve_page, serve_style, serve_v1_document
 from api.resources.accounts import AccountsActions
 from api.resources.collections import Collection
 from api.resources.drives.handlers import Drives
@@ -34,7 +35,8 @@ from api.resources.tags import Tags
 from api.resources.unsupported import ABSENT, SideResources, empty_list, nothing
 from api.resources.websocket import Websocket
 from api.service.service import Service
-from api.text.urls import API_ROOT
+from api.text.urls import API_ROOT, V1_ROOT
+from api.v1.routes import add_v1
 from projections.views.read_models import IpView
 from projections.views.reader import Named
 
@@ -49,6 +51,8 @@ def make_app(service: Service) -> web.Application:
     app = web.Application(middlewares=[make_middleware(service)], client_max_size=BODY_BYTES)
     app.on_response_prepare.append(keep_private)
     app[URL_ACCESS] = {}
+    app[ERROR_ANSWERS] = {}
+    app[UNKEYED_URLS] = set()
     app[COOKIES] = cookies = Cookies(service.ledger_id)
     app[LIMITS] = service.limits
     app[TRUSTED_PROXIES] = TrustedProxies(service.trusted_proxies)
@@ -76,6 +80,7 @@ def make_app(service: Service) -> web.Application:
     _add_documents(app)
     _add_websocket(app, Websocket(service))
     _add_health(app, Health(service))
+    add_v1(app, service)
     _add_page(app, PageFiles(cookies.name("csrftoken")))
     return app
 
@@ -219,6 +224,7 @@ def _add_side_resources(app: web.Application, side: SideResources) -> None:
 
 def _add_documents(app: web.Application) -> None:
     _add(app, "/openapi.json", get=serve_document, access="public")
+    _add(app, "/openapi.json", root=V1_ROOT, get=serve_v1_document, access="public")
     _add(app, "/docs", root="/api", get=serve_page, access="public")
     _add(app, "/docs/style.css", root="/api", get=serve_style, access="public")
 
@@ -270,17 +276,4 @@ def _add(
     put: Handler | None = None,
     delete: Handler | None = None,
 ) -> None:
-    """Add a URL, with a slash at its end and without: a redirected POST would lose its body."""
-    handlers = {
-        hdrs.METH_GET: get,
-        hdrs.METH_HEAD: get,
-        hdrs.METH_POST: post,
-        hdrs.METH_PUT: put,
-        hdrs.METH_DELETE: delete,
-    }
-    for url in (f"{root}{path}/", f"{root}{path}"):
-        resource = app.router.add_resource(url)
-        app[URL_ACCESS][resource] = access
-        for method, handler in handlers.items():
-            if handler is not None:
-                resource.add_route(method, handler)
+    add_url(app, path, root=root, access=access, get=get, post=post, put=put, delete=delete)

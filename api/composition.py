@@ -15,8 +15,9 @@ from api.accounts.service import Accounts
 from api.background.checkpoints import keep_checkpoints
 from api.background.expiry import delete_expired, expiring_things
 from api.background.image_work import ImageWork
-from api.background.logins import follow_revocations, follow_sessions
+from api.background.logins import follow_revocations, follow_sessions, store_uses
 from api.background.retention import discard_due
+from api.background.settling import settle_unattended
 from api.background.store_time import ask_for_time
 from api.data.directory import DataUnusable
 from api.data.idempotency_keys import IdempotencyKeys
@@ -271,6 +272,7 @@ def _service_of(
         limits=limits,
         admission=admission,
         reads=HeavyReads(admission, limits),
+        settling=asyncio.Event(),
         rates=RequestRates(limits.requests_per_second, limits.requests_burst, time.monotonic),
     )
     return join_service(opened, parts)
@@ -297,9 +299,11 @@ async def _upkeep(service: Service) -> AsyncIterator[None]:
         ask_for_time(ledger),
         follow_revocations(accounts.revocations),
         follow_sessions(accounts.sessions),
+        store_uses(accounts.tokens),
         delete_expired(expiring_things(service)),
         keep_checkpoints(ledger, service.checkpoints),
         discard_due(service.retention),
+        settle_unattended(ledger, service.settling),
     ):
         yield
 

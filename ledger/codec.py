@@ -26,6 +26,7 @@ from ledger.domain.events import (
     profiles,
     servers,
     tags,
+    tokens,
     values,
 )
 
@@ -49,6 +50,7 @@ _CURRENT: dict[type[Event], str] = {
     producers.JobCancelSeen: "job-cancel-seen/1",
     producers.JobSkipped: "job-skipped/1",
     producers.LateReportRecorded: "late-report-recorded/1",
+    producers.JobTextsRemoved: "job-texts-removed/1",
     drives.DriveCreated: "drive-created/1",
     drives.DriveReady: "drive-ready/1",
     drives.DriveImageFailed: "drive-image-failed/1",
@@ -70,7 +72,9 @@ _CURRENT: dict[type[Event], str] = {
     keypairs.KeypairChanged: "keypair-changed/1",
     keypairs.KeypairDeleted: "keypair-deleted/1",
     profiles.ProfileChanged: "profile-changed/1",
-    housekeeping.RetentionPolicySet: "retention-policy-set/1",
+    tokens.TokenIssued: "token-issued/1",
+    tokens.TokenRemoved: "token-removed/1",
+    housekeeping.RetentionPolicySet: "retention-policy-set/2",
     housekeeping.JobsDiscarded: "jobs-discarded/1",
     housekeeping.ArchiveWritten: "archive-written/1",
     housekeeping.LedgerCompacted: "ledger-compacted/1",
@@ -142,6 +146,7 @@ DECODERS: dict[str, Decode] = {
     "job-succeeded/1": _decoder(jobs.JobSucceeded),
     "job-failed/1": _decoder(jobs.JobFailed),
     "job-cancelled/1": _decoder(jobs.JobCancelled),
+    "retention-policy-set/1": _decoder(housekeeping.RetentionPolicySet),  # it knew no series
     "server-changed/1": _server_changed_1,
     "server-power-changed/1": _decoder(servers.ServerPowerChanged),  # it had no addresses
 }

@@ -6,6 +6,12 @@ CREATE INDEX IF NOT EXISTS jobs_g{g}_state_created ON jobs_g{g} (owner, state, c
 CREATE INDEX IF NOT EXISTS jobs_g{g}_ended ON jobs_g{g} (ended)
     WHERE parent IS NULL AND state <> 'started';
 CREATE INDEX IF NOT EXISTS jobs_g{g}_running ON jobs_g{g} (created) WHERE state = 'started';
+CREATE INDEX IF NOT EXISTS jobs_g{g}_unattended ON jobs_g{g} (uuid)
+    WHERE unattended = 1;
+CREATE INDEX IF NOT EXISTS runs_g{g}_ended ON runs_g{g} (owner, series, ended, uuid)
+    WHERE is_root = 1;
+CREATE INDEX IF NOT EXISTS runs_g{g}_success ON runs_g{g} (owner, series, ended, uuid, is_root)
+    WHERE succeeded = 1;
 CREATE INDEX IF NOT EXISTS labels_g{g}_job ON labels_g{g} (uuid, key, value);
 CREATE INDEX IF NOT EXISTS job_resources_g{g}_resource
     ON job_resources_g{g} (resource, created, job, role, running);

@@ -1,6 +1,7 @@
 """From an aggregate's state to the rows that show it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import assert_never
 
 import msgspec
@@ -14,6 +15,8 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
+from ledger.domain.producers.stops import is_unattended, stop_by
 from ledger.store.parameters import timestamp, timestamp_or_none
 from ledger.store.seam import Rows
 from projections.tables import (
@@ -26,7 +29,9 @@ from projections.tables import (
     KeypairRow,
     LabelRow,
     ProfileRow,
+    RunRow,
     ServerRow,
+    StopRow,
     TagResourceRow,
     TagRow,
     fold_case,
@@ -34,6 +39,7 @@ from projections.tables import (
 )
 
 _encoder = msgspec.json.Encoder()
+_MILLISECOND = timedelta(milliseconds=1)
 _NO_ROWS: Rows = {}
 
 
@@ -68,14 +74,14 @@ def own_rows(state: Aggregate | None) -> Rows:
             return _keypair_rows(state) if state.deleted is None else _departed("keypair", state)
         case Profile():
             return keyed(ProfileRow(state.owner, state.clone_naming))
-        case Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
+        case Token() | Policy() | Sweep() | Compaction() | Restoration() | Parking() | None:
             return _NO_ROWS
         case _:
             assert_never(state)
 
 
 def job_row(job: Job) -> JobRow:
-    attempt = job.current
+    attempt, produced = job.current, job.produced
     return JobRow(
         uuid=job.uuid,
         owner=job.owner,
@@ -98,7 +104,9 @@ def job_row(job: Job) -> JobRow:
         bytes_before=attempt.bytes_before if attempt else 0,
         copied=timestamp_or_none(attempt.copied if attempt else None),
         reported=timestamp_or_none(attempt.reported if attempt else None),
-        source=None if job.produced is None else job.produced.registered.source,
+        source=None if produced is None else produced.registered.source,
+        cancellable=int(produced is None or produced.registered.cancellable),
+        unattended=int(is_unattended(job)),
     )
 
 
@@ -124,7 +132,33 @@ def _job_rows(job: Job) -> Rows:
             LabelRow(job.owner, key, value, shown.created, job.uuid)
             for key, value in job.labels.items()
         ),
+        *_stop_rows(job),
+        *_run_rows(job),
     )
+
+
+def _run_rows(job: Job) -> Iterator[RunRow]:
+    """Yield how a producer's job of a series has run, once it has ended."""
+    produced = job.produced
+    if job.ended is None or produced is None or produced.registered.series is None:
+        return
+    began, finished = produced.began or job.created, produced.finished or job.ended
+    yield RunRow(
+        uuid=job.uuid,
+        owner=job.owner,
+        series=produced.registered.series,
+        ended=timestamp(job.ended),
+        is_root=int(job.parent is None),
+        succeeded=int("succeeded" in (produced.outcome, produced.late)),
+        took_ms=max(0, (finished - began) // _MILLISECOND),
+    )
+
+
+def _stop_rows(job: Job) -> Iterator[StopRow]:
+    stop = stop_by(job)
+    if stop is not None:
+        at, itself, below = timestamp(stop.at), int(stop.itself), int(stop.below)
+        yield StopRow(job.uuid, at, stop.by, stop.grace_s, itself, below)
 
 
 def _departed(kind: str, state: Drive | Server | Tag | Keypair) -> Rows:

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 
 from ledger.store.seam import Row, RowKey, Rows
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 """The version of these tables; rows of an earlier version are rebuilt before anything else."""
 
 INDEXES = Path(__file__).with_name("indexes.sql")
@@ -111,7 +111,7 @@ class JobRow(Struct, frozen=True, gc=False):
 
     `ended` is when it ended, whatever has changed since. From `began` on they are those of the
     current attempt: see `ledger.domain.aggregates.job`. `source` is the producer's; None for a job
-    of ours.
+    of ours. `cancellable`, `unattended`: see `ledger.domain.producers.stops`.
     """
 
     uuid: str
@@ -136,6 +136,8 @@ class JobRow(Struct, frozen=True, gc=False):
     copied: str | None
     reported: str | None
     source: str | None
+    cancellable: int
+    unattended: int
 
 
 class KeypairRow(Struct, frozen=True, gc=False):
@@ -165,6 +167,21 @@ class ProfileRow(Struct, frozen=True, gc=False):
     clone_naming: str
 
 
+class RunRow(Struct, frozen=True, gc=False):
+    """A producer's job of a series that has ended; `succeeded` also if that was said late.
+
+    `took_ms` is how long its last attempt, or the group, took by what was said of it.
+    """
+
+    uuid: str
+    owner: str
+    series: str
+    ended: str
+    is_root: int
+    succeeded: int
+    took_ms: int
+
+
 class ServerRow(Struct, frozen=True, gc=False):
     """A server; `host`, `active_since` and `addresses` while it runs."""
 
@@ -179,6 +196,17 @@ class ServerRow(Struct, frozen=True, gc=False):
     mounts: bytes
     nics: bytes
     addresses: bytes
+
+
+class StopRow(Struct, frozen=True, gc=False):
+    """A job makes others stop, or is to stop: see `ledger.domain.producers.stops`."""
+
+    job: str
+    at: str
+    by: str | None
+    grace_s: int
+    itself: int
+    below: int
 
 
 class TagResourceRow(Struct, frozen=True, gc=False):
@@ -209,7 +237,9 @@ TableRow = (
     | KeypairRow
     | LabelRow
     | ProfileRow
+    | RunRow
     | ServerRow
+    | StopRow
     | TagResourceRow
     | TagRow
 )
@@ -247,7 +277,9 @@ TABLES = (
     Table("keypairs", KeypairRow, 1),
     Table("labels", LabelRow, 5),
     Table("profiles", ProfileRow, 1),
+    Table("runs", RunRow, 1),
     Table("servers", ServerRow, 1),
+    Table("stops", StopRow, 1),
     Table("tag_resources", TagResourceRow, 2),
     Table("tags", TagRow, 1),
 )

@@ -1,6 +1,7 @@
 """An account, and its role."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from api.accounts.credentials import InvalidAccount
 from api.accounts.roles import ROLES, Role
@@ -17,6 +18,14 @@ class Account:
 
 class LoginRefused(Expected):
     """The credentials are missing, malformed or wrong; clients do not learn which."""
+
+
+class TokenOver(LoginRefused):
+    """The token was valid once, so whoever has it does not guess, and may be told why it ended."""
+
+    def __init__(self, why: Literal["removed", "expired", "ended"]) -> None:
+        super().__init__(f"the token has {why}" if why != "removed" else "the token was removed")
+        self.why = why
 
 
 class AccountNotFound(Expected):

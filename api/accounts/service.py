@@ -34,9 +34,10 @@ from api.accounts.credentials import (
     parse_bearer,
     secret_hash,
 )
+from api.accounts.grants import Grant
 from api.accounts.hashing import Hashing
 from api.accounts.limits import DEFAULT_LIMITS, LoginLimits
-from api.accounts.login_cache import LoginCache
+from api.accounts.login_cache import CACHED_S, LoginCache
 from api.accounts.meter import LoginMeter
 from api.accounts.passwords import Passwords
 from api.accounts.places import Client
@@ -66,6 +67,9 @@ __all__ = [
     "LoginRefused",
     "TooManyAttempts",
 ]
+
+JOB_CACHED_S = 60.0
+"""A job's token may do less once the job has ended, which no revocation tells."""
 
 
 class EmailTaken(Expected):
@@ -116,7 +120,7 @@ class Accounts:
             on_revocation=self._end_revoked_elsewhere,
             clock=clock,
         )
-        self._cache: LoginCache[Account] = LoginCache(clock, self.revocations.are_known)
+        self._cache: LoginCache[Grant] = LoginCache(clock, self.revocations.are_known)
         self.keys = HourlyKeys(self._tables, now)
         """Keys for signatures that are valid for minutes."""
         self._async_cookies = AsyncCookies(now, self.keys)
@@ -129,6 +133,7 @@ class Accounts:
             *(self._tables, throttle, self.meter),
             limit=limits.tokens_per_account,
             now=now,
+            record=ledger.execute,
             on_revocation=self._end_revoked,
         )
 
@@ -152,10 +157,23 @@ class Accounts:
 
         Raise `LoginRefused`, or `TooManyAttempts` for this client.
         """
+        return (await self.grant_of(authorization, client)).account
+
+    async def grant_of(self, authorization: str | None, client: Client) -> Grant:
+        """Return what the caller of a request may do, by its Authorization header.
+
+        Raise as `authenticate` does, and also `JobNotFound` or `JobDiscarded` for a job's token.
+        """
         if authorization is None or len(authorization) > HEADER_LENGTH_MAX:
             raise LoginRefused
         digest = self._digest(authorization)
-        return self._cache.find(digest) or await self._look_up(authorization, client, digest)
+        grant = self._cache.find(digest) or await self._look_up(authorization, client, digest)
+        self.tokens.note_use(grant)
+        return grant
+
+    async def job_token(self, job: str, attempt: int, instance: str) -> str:
+        """Return the token of a job's attempt; `instance` is the digest in its `Holder`."""
+        return await self.tokens.of_jobs.make(job, attempt, instance)
 
     async def log_in(self, email: str, password: str, client: Client) -> NewSession:
         """Begin a session by a password.
@@ -276,6 +294,7 @@ class Accounts:
             return _remove(cursor, email, removed.append, leave_things=leave_things)
 
         await self._change(email, remove)
+        await self.tokens.remove_left(removed[0].account)
         return removed[0]
 
     async def find(self, uuid: str) -> Account:
@@ -303,18 +322,27 @@ class Accounts:
         value = authorization.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(value, key=self._key, digest_size=32).digest()
 
-    async def _look_up(self, authorization: str, client: Client, digest: bytes) -> Account:
+    async def _look_up(self, authorization: str, client: Client, digest: bytes) -> Grant:
         since = self._cache.removals
         token = parse_bearer(authorization)
         if token is not None:
-            account = await self.tokens.account_of(token, client.address)
+            grant = await self.tokens.grant_of(token, client.address)
         else:
             credentials = parse_basic(authorization)
             if credentials is None:
                 raise LoginRefused
-            account = (await self._passwords.verify(credentials, client)).account
-        self._cache.add(digest, account, account=account.uuid, since=since)
-        return account
+            grant = Grant((await self._passwords.verify(credentials, client)).account)
+        valid_s = self._cached_s(grant)
+        self._cache.add(digest, grant, account=grant.account.uuid, since=since, valid_s=valid_s)
+        return grant
+
+    def _cached_s(self, grant: Grant) -> float:
+        """Return for how long at most a grant stays as it is, unless its login is revoked."""
+        if grant.job is not None:
+            return JOB_CACHED_S
+        if grant.expires is None:
+            return CACHED_S
+        return (grant.expires - self._now()).total_seconds()
 
     async def _change(self, email: str, work: Callable[[Cursor], Revocation | None]) -> None:
         # What the table has revoked must not stay in the cache.
@@ -372,6 +400,6 @@ def _remove(
     known_places.remove_all_of(cursor, uuid)
     table.remove_personal_fields(cursor, uuid)
     claims.remove_all_of(cursor, uuid)
-    ended = sessions.remove_all_of(cursor, uuid), tokens.remove_all_of(cursor, uuid)
+    ended = sessions.remove_all_of(cursor, uuid), tokens.count(cursor, uuid)
     tell(Removed(uuid, *ended, *things))
     return Revocation(login_revocations.record(cursor, uuid), uuid)

@@ -24,6 +24,7 @@ class Expiring(NamedTuple):
 def expiring_things(service: Service) -> tuple[Expiring, ...]:
     return (
         Expiring("sessions", service.accounts.sessions.expire),
+        Expiring("tokens", service.accounts.tokens.expire),
         Expiring("known places", service.accounts.expire_places),
         Expiring("idempotency keys", service.idempotency_keys.expire),
         Expiring("hourly keys", service.accounts.keys.expire),

@@ -5,9 +5,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from api.accounts.revocations import Revocations
 from api.accounts.sessions import Sessions
+from api.accounts.tokens import Tokens
 from api.background.loop import repeat
 
 POLL_S = 0.3
+USES_S = 60.0
 
 
 @asynccontextmanager
@@ -24,3 +26,8 @@ async def follow_revocations(revocations: Revocations) -> AsyncIterator[None]:
 def follow_sessions(sessions: Sessions) -> AbstractAsyncContextManager[None]:
     """Find sessions of open websockets that have expired, or that other nodes have ended."""
     return repeat(sessions.find_ended, POLL_S, failure="ended sessions are not known")
+
+
+def store_uses(tokens: Tokens) -> AbstractAsyncContextManager[None]:
+    """Store when tokens were last used."""
+    return repeat(tokens.store_uses, USES_S, failure="uses of tokens could not be stored")

@@ -1,8 +1,9 @@
-"""Who may use a URL: declared beside its route, and asked for by the middleware."""
+"""URLs, and who may use them: declared beside the route, and asked for by the middleware."""
 
 from typing import Literal
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 Access = Literal["account", "raw", "viewable", "staff", "public"]
 """Who may use a URL, and how.
@@ -21,6 +22,41 @@ SAFE = READING | {hdrs.METH_OPTIONS, hdrs.METH_TRACE}
 """
 
 URL_ACCESS = web.AppKey("url-access", dict[web.AbstractResource, Access])
+UNKEYED_URLS = web.AppKey("unkeyed-urls", set[web.AbstractResource])
+"""The URLs at which an `Idempotency-Key` is ignored, because repeats do no harm."""
+
+
+def add_url(
+    app: web.Application,
+    path: str,
+    *,
+    root: str,
+    access: Access = "account",
+    keyed: bool = True,
+    get: Handler | None = None,
+    post: Handler | None = None,
+    put: Handler | None = None,
+    delete: Handler | None = None,
+) -> None:
+    """Add a URL, with a slash at its end and without: a redirected POST would lose its body.
+
+    `keyed`: whether an `Idempotency-Key` counts; it is ignored where repeats do no harm anyway.
+    """
+    handlers = {
+        hdrs.METH_GET: get,
+        hdrs.METH_HEAD: get,
+        hdrs.METH_POST: post,
+        hdrs.METH_PUT: put,
+        hdrs.METH_DELETE: delete,
+    }
+    for url in (f"{root}{path}/", f"{root}{path}"):
+        resource = app.router.add_resource(url)
+        app[URL_ACCESS][resource] = access
+        if not keyed:
+            app[UNKEYED_URLS].add(resource)
+        for method, handler in handlers.items():
+            if handler is not None:
+                resource.add_route(method, handler)
 
 
 def access_of(request: web.Request) -> Access | None:

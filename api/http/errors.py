@@ -1,7 +1,10 @@
-"""Errors as clients see them: each gets its status here, and is answered with a JSON list."""
+"""Errors as clients see them: each gets its status here, and is answered with a JSON list.
+
+Below another root of the API they may have another shape.
+"""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple
@@ -78,6 +81,14 @@ class BadRequest(RequestRefused):
 
     def __init__(self, message: str, *, point: str | None = None) -> None:
         super().__init__(400, message, point=point)
+
+
+class TooLong(RequestRefused):
+    """The body has more bytes than that of such a request may have."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the request body is longer than {limit} bytes")
+        self.limit = limit
 
 
 class Forbidden(RequestRefused):
@@ -202,3 +213,25 @@ def _answer_to_http(error: web.HTTPException) -> web.Response:
             return error_answer(404, "notexist", "there is nothing at this URL")
         case _:
             return error_answer(error.status, "validation", HTTPStatus(error.status).phrase)
+
+
+ErrorAnswer = Callable[[Exception, str], web.Response]
+"""Answers an error, with what it says of a change and what to do; "" for a mere read."""
+
+ERROR_ANSWERS = web.AppKey("error-answers", dict[str, ErrorAnswer])
+"""By the root of the URLs whose errors they answer; all others are a JSON list."""
+
+
+def error_answer_for(request: web.Request) -> ErrorAnswer:
+    """Return what answers the errors of a request."""
+    for root, answer in request.app[ERROR_ANSWERS].items():
+        if request.path == root or request.path.startswith(f"{root}/"):
+            return answer
+    return answer_any
+
+
+def answer_any(error: Exception, advice: str) -> web.Response:
+    """Answer any error with a JSON list."""
+    if isinstance(error, Expected | web.HTTPException):
+        return answer_to(error, advice)
+    return unknown_error(advice)

@@ -128,7 +128,7 @@ def decode_fields(values: Mapping[str, object], kind: type[B]) -> B:
     try:
         found = convert(_plain(values, _type_of(kind)), kind)
     except ValidationError as error:
-        raise _refusal(str(error), _type_of(kind)) from None
+        raise refusal(error, kind) from None
     _check_texts(found)
     return found
 
@@ -202,10 +202,10 @@ _WORDS = {
 }
 
 
-def _refusal(told: str, kind: inspect.Type) -> BadRequest:
+def refusal(error: ValidationError, struct: type[Struct]) -> BadRequest:
     """Tell of a fault, without what the client said."""
-    found = _FAULT.fullmatch(told)
-    assert found is not None, told
+    found, kind = _FAULT.fullmatch(str(error)), _type_of(struct)
+    assert found is not None, error
     what, key, path = found[1], found[2] or "", found[3] or ""
     absent = _ABSENT.fullmatch(what)
     if absent:

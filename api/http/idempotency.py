@@ -14,7 +14,7 @@ import re
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api.http.access import access_of
+from api.http.access import UNKEYED_URLS, access_of
 from api.http.errors import BadRequest, RequestRefused
 from api.http.keyed_request import KeyedRequest
 from api.http.requests import ANONYMOUS, ASKING, BODY, NEW_ID, owner_of
@@ -42,6 +42,7 @@ def has_key(request: web.Request) -> bool:
     return (
         request.method == hdrs.METH_POST
         and IDEMPOTENCY_KEY in request.headers
+        and request.match_info.route.resource not in request.app[UNKEYED_URLS]
         and owner_of(request) != ANONYMOUS
     )
 

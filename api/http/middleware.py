@@ -10,7 +10,7 @@ from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
 from api.http.access import READING, access_of, is_public
 from api.http.edge.proxies import TRUSTED_PROXIES
-from api.http.errors import Forbidden, answer_to, unknown_error
+from api.http.errors import Forbidden, error_answer_for
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
 from api.http.not_applied import tell_not_applied
@@ -125,10 +125,7 @@ def _answer_to_failure(request: web.Request, error: Exception, request_id: str) 
         answer.headers[OUTCOME] = "recorded"
         return answer
     told = advice(request, error)
-    if isinstance(error, Expected | web.HTTPException):
-        answer = answer_to(error, told)
-    else:
-        answer = unknown_error(told)
+    answer = error_answer_for(request)(error, told)
     if isinstance(error, LoginRefused) and _comes_from_a_script(request):
         answer.headers[hdrs.WWW_AUTHENTICATE] = SCRIPT_CHALLENGE
     note_outcome(request, answer, outcome_after(request, error))

@@ -6,9 +6,10 @@ as absent, and integers and uuids may have other forms too (`api.http.fields`).
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import Struct
 from msgspec.json import schema_components
 
 from api.http.errors import Error
@@ -124,10 +125,7 @@ _BULK: JsonObject = {"minItems": 1, "maxItems": BULK_LIMIT}
 
 def describe_bodies() -> Schemas:
     """Describe the structs, and lists of them, by name."""
-    schemas: Schemas = {}
-    _, structs = schema_components(BODIES, ref_template=_pointer("{name}"))
-    for name, struct in structs.items():
-        schemas[name] = _object(struct, schemas)
+    schemas = describe_structs(BODIES)
     for name in LISTED:
         schemas |= _lists(name, schemas[name], IN_SHORT.get(name))
     for name in LISTED_WHOLE:
@@ -146,6 +144,15 @@ def describe_bodies() -> Schemas:
 
 
 # Structs
+
+
+def describe_structs(kinds: Sequence[type[Struct]]) -> Schemas:
+    """Describe structs, and the named types in them, by name."""
+    schemas: Schemas = {}
+    _, structs = schema_components(kinds, ref_template=_pointer("{name}"))
+    for name, struct in structs.items():
+        schemas[name] = _object(struct, schemas)
+    return schemas
 
 
 def _object(struct: Any, schemas: Schemas) -> JsonObject:

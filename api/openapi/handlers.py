@@ -5,11 +5,17 @@ from aiohttp import web
 from api.http.responses import answer_of
 from api.openapi.document import document_json
 from api.openapi.page import POLICY, STYLE, docs_page
+from api.openapi.v1 import v1_document_json
 
 
 async def serve_document(request: web.Request) -> web.Response:
     """Answer `/openapi.json`."""
     return answer_of(document_json())
+
+
+async def serve_v1_document(request: web.Request) -> web.Response:
+    """Answer `/api/v1/openapi.json`."""
+    return answer_of(v1_document_json())
 
 
 async def serve_page(request: web.Request) -> web.Response:

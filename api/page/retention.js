@@ -20,6 +20,7 @@ function Status() {
   return html`<section class="card" aria-label="Status"><${Loaded} read=${read}>${(body) => html`
     <${Facts} facts=${[
       ["Completed jobs are kept for", html`<code>${body.keep}</code> ${body.since ? html`since <${Moment} at=${body.since} />` : "by default"}`],
+      ["And of each series", `the last ${counted(body.keep_last, "job")}, and the last that succeeded`],
       ["Next due", body.next_due ? html`<${Moment} at=${body.next_due} />` : "nothing"],
       ["Latest sweep", swept(body.swept)],
       ["Waiting for an archive", swept(body.waiting)],
@@ -43,13 +44,14 @@ const swept = (sweep) => (sweep ? html`<${Moment} at=${sweep.at} />: ${counted(s
 
 function DryRun() {
   const { query } = useAddress();
-  const asked = { as_of: query.get("at"), keep: query.get("keep") };
+  const asked = { as_of: query.get("at"), keep: query.get("keep"), keep_last: query.get("keep_last") };
   const read = useRead("/ledger/retention/plan/", asked, { owned: false });
   return html`<section aria-labelledby="dry-run">
     <h2 id="dry-run">Dry run</h2>
     <form class="filters" aria-label="Dry run" onSubmit=${(event) => event.preventDefault()}>
       <label>Plan for <${MomentField} value=${asked.as_of} take=${(at) => go(addressWith({ at }))} /></label>
       <label>Keep for <${Field} type="text" size="8" placeholder="P3D" value=${asked.keep} take=${(keep) => go(addressWith({ keep }))} /></label>
+      <label>and the last <${Field} type="number" min="0" max="1000" size="4" placeholder="20" value=${asked.keep_last} take=${(last) => go(addressWith({ keep_last: last }))} /> of each series</label>
     </form>
     <${Loaded} read=${read}>${(plan) => html`
       <p>${counted(plan.trees_total, "tree")} of ${counted(plan.jobs_total, "job")} and ${counted(plan.streams_total, "other stream")} that ended before <${Moment} at=${plan.cutoff} /> would be discarded. Nothing was changed.</p>

@@ -25,7 +25,7 @@ from api.resources.staff_bodies import (
 from api.service.service import Service
 from api.text.iso8601 import duration, duration_text
 from ledger.domain.aggregates.housekeeping import Parking
-from ledger.domain.decisions.housekeeping import KEEP_MOST
+from ledger.domain.decisions.housekeeping import KEEP_LAST_MOST, KEEP_MOST
 from ledger.domain.events.housekeeping import DiscardedTree
 from ledger.domain.retention_policy import Plan
 from ledger.store.parameters import timestamp, timestamp_or_none
@@ -72,8 +72,8 @@ class Staff:
 
     async def plan(self, request: web.Request) -> web.Response:
         """Show what a sweep would discard under a policy at a moment: a dry run."""
-        as_of, keep = _moment(request), _keep(request)
-        plan = await read_in_lane(request, lambda: self._service.retention.plan(as_of, keep))
+        asked = _moment(request), _keep(request), _keep_last(request)
+        plan = await read_in_lane(request, lambda: self._service.retention.plan(*asked))
         return json_answer(_plan(plan))
 
     def _status(self) -> LedgerStatus:
@@ -101,6 +101,7 @@ def _standing(found: RetentionStatus) -> RetentionStanding:
     """Return every key, null where there is no value; times and durations are ISO 8601."""
     return RetentionStanding(
         keep=duration_text(found.keep),
+        keep_last=found.keep_last,
         since=timestamp_or_none(found.since),
         next_due=timestamp_or_none(found.next_due),
         swept=_discarded(found.swept),
@@ -131,6 +132,7 @@ def _parked(found: Parking) -> ParkedStream:
 def _plan(plan: Plan) -> RetentionPlan:
     return RetentionPlan(
         keep=duration_text(plan.keep),
+        keep_last=plan.keep_last,
         cutoff=timestamp(plan.cutoff),
         position=plan.position,
         digest=plan.digest,
@@ -160,3 +162,13 @@ def _keep(request: web.Request) -> timedelta | None:
         most = duration_text(KEEP_MOST)
         raise BadRequest(f"keep must be a duration such as P3D, up to {most}", point="keep")
     return keep
+
+
+def _keep_last(request: web.Request) -> int | None:
+    text = request.query.get("keep_last")
+    if text is None:
+        return None
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(KEEP_LAST_MOST))
+    if not is_number or int(text) > KEEP_LAST_MOST:
+        raise BadRequest(f"keep_last goes from 0 to {KEEP_LAST_MOST}", point="keep_last")
+    return int(text)

@@ -8,6 +8,9 @@ from api.accounts import roles
 from api.http.fields import Count, Representation, Time, about
 
 Duration = Annotated[str, Meta(title="Duration", pattern="^P")]
+KeepLast = Annotated[
+    Count, about("How many jobs of each series stay, however old, and the last that succeeded.")
+]
 CheckpointNote = Annotated[str, Meta(title="CheckpointNote")]
 Role = Annotated[roles.Role, Meta(title="Role")]
 
@@ -70,6 +73,7 @@ class ParkedStream(Representation, frozen=True):
 
 class RetentionStanding(Representation, frozen=True):
     keep: Duration
+    keep_last: KeepLast
     since: Annotated[Time | None, about("When it was set; null for the default.")]
     next_due: Annotated[Time | None, about("When the next tree is due, if any has ended.")]
     swept: Annotated[Discarded | None, about("What was discarded last.")]
@@ -105,6 +109,7 @@ class PlannedTree(Representation, frozen=True):
 
 class RetentionPlan(Representation, frozen=True):
     keep: Duration
+    keep_last: KeepLast
     cutoff: Time
     position: Count
     digest: Annotated[str, about("For `job-ledger retention run`, to do exactly this.")]

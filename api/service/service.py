@@ -76,6 +76,8 @@ class ServiceParts:
     admission: Admission
     reads: HeavyReads
     rates: RequestRates
+    settling: asyncio.Event
+    """Set once there may be jobs to stop on which nobody works."""
     trusted_proxies: tuple[str, ...]
     """Peers that say for whom they forward requests."""
 

@@ -15,6 +15,7 @@ from ledger.domain.events.housekeeping import ArchiveWritten, DiscardedTree
 from ledger.domain.events.jobs import Fingerprint, OperationName, Resource
 from ledger.domain.events.profiles import CloneNaming
 from ledger.domain.events.servers import Mount, Nic, PowerAction, Scalar, ServerDefinition
+from ledger.domain.events.tokens import TokenIssued
 from ledger.domain.producers.commands import ProducerCommand
 
 Recurse = Literal["none", "disks", "cdroms", "all_drives"]
@@ -294,6 +295,28 @@ class EditProfile(Struct, frozen=True, gc=False):
     clone_naming: CloneNaming | None = None
 
 
+class IssueToken(Struct, frozen=True, gc=False):
+    """Let a program act for an account. The hash is kept in a plain table, never in the ledger.
+
+    With `password_version`, the account's password must still have that version, or the token is
+    never valid.
+    """
+
+    token: str
+    token_hash: bytes
+    issued: TokenIssued
+    created: datetime
+    password_version: int | None = None
+
+
+class RemoveTokens(Struct, frozen=True, gc=False):
+    """Refuse these tokens of an account from now on."""
+
+    owner: str
+    tokens: tuple[str, ...]
+    removed: datetime
+
+
 class CreateJob(Struct, frozen=True, gc=False):
     """Create a job of any operation, below a running parent if one is named."""
 
@@ -363,9 +386,13 @@ class FailJob(Struct, frozen=True, gc=False):
 
 
 class SetRetention(Struct, frozen=True, gc=False):
-    """From now on keep jobs for this long after their end."""
+    """From now on keep jobs for this long after their end, and the last of each series.
+
+    Without `keep_last`, as many of a series are kept as before.
+    """
 
     keep: timedelta
+    keep_last: int | None = None
 
 
 class DiscardJobs(Struct, frozen=True, gc=False):
@@ -386,6 +413,7 @@ class DiscardJobs(Struct, frozen=True, gc=False):
     unread: tuple[str, ...] = ()
     last: bool = False
     guards: tuple[int, ...] = ()
+    keep_last: int = 0
 
 
 class RecordArchive(Struct, frozen=True, gc=False):
@@ -449,6 +477,8 @@ Command = (
     | EditKeypair
     | DeleteKeypair
     | EditProfile
+    | IssueToken
+    | RemoveTokens
     | CreateJob
     | CancelJob
     | LabelJob

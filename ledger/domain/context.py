@@ -22,9 +22,12 @@ from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
+from ledger.domain.events.tokens import TokenIssued
 from ledger.domain.producers.leases import Lease, LeaseChange
+from ledger.domain.producers.texts import DropTexts
 from ledger.domain.quotas import Counts, Quotas
 
 A = TypeVar("A", bound=Act)
@@ -72,6 +75,9 @@ class State(Counts, Protocol):
 
     def keypair(self, uuid: str) -> Keypair | None:
         """Return the keypair, unless there never was one or it is deleted."""
+
+    def token(self, token_id: str) -> Token | None:
+        """Return the token, even a removed one; this guards nothing."""
 
     def profile(self, account: str) -> Profile:
         """Return the account's profile, which every account has; this guards nothing."""
@@ -148,7 +154,25 @@ class SetPersonal(Struct, frozen=True, gc=False):
     fields: Mapping[str, str]
 
 
-Secret = SetVncPassword | CopyVncPassword | DropVncPassword | SetPersonal
+class AddToken(Struct, frozen=True, gc=False):
+    """A token that was issued, unless the account or this version of its password is gone."""
+
+    token: str
+    token_hash: bytes
+    issued: TokenIssued
+    created: datetime
+    password_version: int | None = None
+
+
+class DropTokens(Struct, frozen=True, gc=False):
+    """Tokens that are refused from now on, and for a while known as removed ones."""
+
+    owner: str
+    tokens: tuple[str, ...]
+    removed: datetime
+
+
+Secret = SetVncPassword | CopyVncPassword | DropVncPassword | SetPersonal | AddToken | DropTokens
 """A change of a plain table in the same transaction; secrets stay out of the ledger."""
 
 
@@ -159,7 +183,7 @@ class Discarded(NamedTuple):
     rows: tuple[RowKey, ...]
 
 
-Change = Fact | Secret | Discarded | LeaseChange
+Change = Fact | Secret | DropTexts | Discarded | LeaseChange
 
 
 class PoolSpace(NamedTuple):

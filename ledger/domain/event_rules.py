@@ -15,6 +15,7 @@ from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.events import Event
 from ledger.domain.events.drives import (
     DriveChanged,
@@ -63,6 +64,7 @@ from ledger.domain.events.tags import (
     TagCreated,
     TagDeleted,
 )
+from ledger.domain.events.tokens import TokenIssued, TokenRemoved
 from ledger.domain.labels import CHANGES_MOST, LABELS_MOST, changed, wrong_label
 from ledger.domain.producers import rules as producers
 
@@ -76,6 +78,7 @@ _FIRST = {
 }
 _ONLY = {
     "profile": ProfileChanged,
+    "token": TokenIssued | TokenRemoved,
     "policy": RetentionPolicySet,
     "sweep": JobsDiscarded,
     "restoration": LedgerRestored,
@@ -113,7 +116,7 @@ def violation(state: Aggregate | None, stream: str, event: Event) -> str | None:
             if not isinstance(event, LedgerCompacted):
                 return f"a compaction has no {type(event).__name__}"
             return None if state.gone is None else "the archive was compacted already"
-        case Profile() | Policy() | Sweep() | Restoration() | Parking() | None:
+        case Profile() | Token() | Policy() | Sweep() | Restoration() | Parking() | None:
             return None
         case _:
             assert_never(state)
@@ -131,8 +134,20 @@ def _act_violation(state: Aggregate | None, event: Event) -> str | None:
         case StreamReleased():
             parked = isinstance(state, Parking) and state.handling == "parked"
             return None if parked else "the stream was not parked"
+        case TokenIssued():
+            return "the token had been issued" if state is not None else None
+        case TokenRemoved():
+            return _removal_violation(state, event)
         case _:
             return None
+
+
+def _removal_violation(state: Aggregate | None, event: TokenRemoved) -> str | None:
+    if not isinstance(state, Token):
+        return None  # it was issued by a version that did not record that
+    if state.removed is not None:
+        return "the token had been removed"
+    return None if state.owner == event.owner else "the token was another account's"
 
 
 def _sweep_violation(state: Aggregate | None, event: JobsDiscarded) -> str | None:

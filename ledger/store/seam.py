@@ -22,6 +22,7 @@ from ledger.domain.events import Event, Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
 from ledger.domain.producers.leases import Due, LeaseChange
+from ledger.domain.producers.texts import TextChange
 from ledger.domain.quotas import Kind
 from ledger.store.lease import Lease
 
@@ -123,6 +124,7 @@ class Batch(NamedTuple):
     stamps: Stamps | None = None
     unspent: Sequence[str] = ()
     spent: Sequence[str] = ()
+    texts: Sequence[TextChange] = ()
     leases: Sequence[LeaseChange] = ()
     dues: Sequence[Due] = ()
     now: datetime | None = None

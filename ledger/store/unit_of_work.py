@@ -5,7 +5,7 @@ and, on top of it, one those of each command, so that a refused command leaves n
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
@@ -27,6 +27,7 @@ from ledger.domain.aggregates.relations import (
 )
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.context import A, Discarded, ImageData, Secret
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors import AlreadyExists
@@ -51,6 +52,7 @@ from ledger.domain.events.tags import (
     TagDeleted,
     tag_stream,
 )
+from ledger.domain.events.tokens import token_stream
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
 from ledger.domain.producers.leases import (
@@ -61,6 +63,7 @@ from ledger.domain.producers.leases import (
     LeaseChange,
     change_after,
 )
+from ledger.domain.producers.texts import DropTexts, TextChange, Words, kept
 from ledger.domain.quotas import Holding, discarded_by, holdings_of
 from ledger.store.holding_counts import COUNTING
 from ledger.store.seam import (
@@ -174,6 +177,7 @@ class UnitOfWork:
         self.stored: list[StoredEvent] = []
         self.stored_bytes = 0
         self.secrets: list[Secret] = []
+        self.texts: list[TextChange] = []
         self.claims: dict[tuple[str, str], RecordedClaim] = {}
         self.entries: dict[RowKey, Row] = {}
         self.tasks: list[Task] = []
@@ -256,6 +260,9 @@ class UnitOfWork:
 
     def profile(self, account: str) -> Profile:
         return self._state(Profile, profile_stream(account)) or Profile(account)
+
+    def token(self, token_id: str) -> Token | None:
+        return self._state(Token, token_stream(token_id))
 
     def act(self, kind: type[A], stream: str) -> A | None:
         return self._state(kind, stream)
@@ -351,10 +358,16 @@ class UnitOfWork:
         for holding in holdings:
             self.held[holding] = self.held.get(holding, 0) + n
 
+    def keep(self, words: Collection[Words]) -> None:
+        """Keep these words for the events that were staged and have their digests."""
+        for event in self.events:
+            self.texts += kept(*event, words)
+
     def discard(self, change: Discarded) -> None:
         """Stop showing these streams; nothing is ever decided about them again."""
         self.discarded.update(change.streams)
         self.dropped += change.rows
+        self.texts.append(DropTexts(tuple(_jobs_of(change.streams))))
 
     def is_new(self, stream: str) -> bool:
         return stream not in self.streams and self._base.is_new(stream)
@@ -405,6 +418,7 @@ class UnitOfWork:
         self.stored += stored
         self.stored_bytes += sum(len(event.state) for event in stored)
         self.secrets += above.secrets
+        self.texts += above.texts
         self.discarded |= above.discarded
         self.unspent |= above.unspent
         self.dropped += above.dropped
@@ -476,11 +490,8 @@ class UnitOfWork:
             tasks=self.tasks,
             stamps=self._stamps(),
             unspent=sorted(self.unspent),
-            spent=sorted(
-                stream.removeprefix("job-")
-                for stream in self.discarded
-                if stream.startswith("job-")
-            ),
+            spent=sorted(_jobs_of(self.discarded)),
+            texts=self.texts,
             leases=list(self.leases.values()),
             dues=self.dues,
             now=now,
@@ -492,6 +503,10 @@ class UnitOfWork:
             return None
         (_, _, first), (_, _, last) = self.events[0], self.events[-1]
         return Stamps(first.recorded_at, last.recorded_at)
+
+
+def _jobs_of(streams: Iterable[str]) -> Iterator[str]:
+    return (stream.removeprefix("job-") for stream in streams if stream.startswith("job-"))
 
 
 def _by_subject(relations: Iterable[Relation]) -> dict[str, list[Relation]]:

@@ -6,7 +6,7 @@ was planned then. Streams that are only in archives cannot be judged; they must 
 
 import sys
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -25,20 +25,13 @@ from ledger.domain.events.housekeeping import (
 )
 from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
 from ledger.domain.events.keypairs import KeypairDeleted
-from ledger.domain.events.producers import JobSkipped
+from ledger.domain.events.producers import JobSkipped, LateReportRecorded
 from ledger.domain.events.servers import ServerDeleted
 from ledger.domain.events.tags import TagDeleted
 from ledger.store.seam import LoggedEvent
 from projections.audit.findings import Divergence, StreamState, divergence_at
 from projections.audit.job_trees import JobTrees
-
-
-class _Ended(NamedTuple):
-    """A tree that has ended: at what time, at which position."""
-
-    at: datetime
-    position: int
-    root: str
+from projections.audit.series import EndedTree, SeriesRuns, SetAside, Sight
 
 
 def _end_of(family: Iterable[Job]) -> datetime:
@@ -55,7 +48,7 @@ class Discards:
     """What is discarded so far, and what may be discarded."""
 
     def __init__(
-        self, states: dict[str, StreamState], trees: JobTrees, unread: Container[str] = ()
+        self, states: dict[str, StreamState], trees: JobTrees, unread: Collection[str] = ()
     ) -> None:
         """`unread` are streams that were discarded unread, and are not replayed."""
         self.streams: set[str] = set()
@@ -64,7 +57,9 @@ class Discards:
         self._trees = trees
         self._running: Counter[str] = Counter()
         """How many jobs run in the tree of each root."""
-        self._ended: list[_Ended] = []
+        self._ended: list[EndedTree] = []
+        self._runs = SeriesRuns(sum(stream.startswith("job-") for stream in unread))
+        self._aside = SetAside()
         self._departed: dict[str, _Departed] = {}
         self._named_by: dict[str, set[str]] = {}
         self._unread = unread
@@ -84,6 +79,8 @@ class Discards:
                     self._named_by.setdefault(resource.uuid, set()).add(event.stream)
             case JobSucceeded() | JobSkipped() | JobFailed() | JobCancelled():
                 self._end(event)
+            case LateReportRecorded(outcome="succeeded"):
+                self._succeed_late(event)
             case DriveDeleted() | ServerDeleted() | TagDeleted() | KeypairDeleted():
                 self._departed[event.stream] = _Departed(recorded.recorded_at, event.position)
             case StreamParked(stream=stream):
@@ -110,29 +107,48 @@ class Discards:
         job = self._streams[event.stream].state
         assert isinstance(job, Job), f"{event.stream} has no job"
         self._running[job.root] -= 1
+        self._runs.end(job, event.position)
+        self._look_again(job)
         root = self._trees.job(job.root)
         if root is not None and not self._running[job.root]:
-            heappush(self._ended, _Ended(_end_of(self._trees.tree(root)), event.position, job.root))
+            heappush(
+                self._ended, EndedTree(_end_of(self._trees.tree(root)), event.position, job.root)
+            )
+
+    def _succeed_late(self, event: LoggedEvent) -> None:
+        job = self._streams[event.stream].state
+        assert isinstance(job, Job), f"{event.stream} has no job"
+        self._runs.succeed(job, event.position)
+        self._look_again(job)
+
+    def _look_again(self, job: Job) -> None:
+        """Let the next sweep look at trees that have stayed for the series of this job."""
+        self._put_back(self._aside.changed(job))
+
+    def _put_back(self, trees: Iterable[EndedTree]) -> None:
+        for tree in trees:
+            heappush(self._ended, tree)
 
     def _discard(self, event: LoggedEvent, discard: JobsDiscarded, at: datetime) -> str | None:
         policy = self._streams.get(POLICY_STREAM)
         state = policy.state if policy is not None else None
-        keep = (state if isinstance(state, Policy) else Policy()).keep(at)
-        if discard.keep != keep:
-            return f"the policy was to keep jobs for {keep}, not {discard.keep}"
-        if discard.cutoff > at - keep:
+        terms = (state if isinstance(state, Policy) else Policy()).terms(at)
+        if discard.keep != terms.keep:
+            return f"the policy was to keep jobs for {terms.keep}, not {discard.keep}"
+        if discard.cutoff > at - terms.keep:
             return f"what ended at {discard.cutoff} was not due yet"
+        sight = Sight(terms, discard.cutoff + terms.keep, discard.planned_at)
         for tree in discard.trees:
-            reason = self._wrong_tree(event, tree)
+            reason = self._wrong_tree(event, tree, sight)
             if reason is not None:
                 return reason
         for stream in discard.streams:
             reason = self._wrong_stream(event, stream, discard.cutoff)
             if reason is not None:
                 return reason
-        return self._wrongly_kept(discard) if discard.last else None
+        return self._wrongly_kept(discard, sight) if discard.last else None
 
-    def _wrong_tree(self, event: LoggedEvent, tree: DiscardedTree) -> str | None:
+    def _wrong_tree(self, event: LoggedEvent, tree: DiscardedTree, sight: Sight) -> str | None:
         root = self._trees.job(tree.jobs[0])
         streams = [job_stream(uuid) for uuid in tree.jobs]
         if root is not None:
@@ -145,6 +161,9 @@ class Discards:
             ended = _end_of(family)
             if ended != tree.ended:
                 return f"the tree of job {root.uuid} ended at {ended}, not {tree.ended}"
+            if self._runs.had_to_stay(root, sight):
+                return f"the tree of job {root.uuid} had to stay as one of the last of its series"
+            self._runs.drop(root)
             del self._running[root.uuid]
             for job in family:
                 for resource in job.resources:
@@ -186,16 +205,23 @@ class Discards:
             self._streams.pop(stream, None)
             self._departed.pop(stream, None)
 
-    def _wrongly_kept(self, discard: JobsDiscarded) -> str | None:
+    def _wrongly_kept(self, discard: JobsDiscarded, sight: Sight) -> str | None:
         """Return what was due by the cutoff, known to the plan, and is still there."""
-        later: list[_Ended] = []
+        later: list[EndedTree] = []
         reason = None
+        self._put_back(self._aside.due(sight))
         while self._ended and self._ended[0].at < discard.cutoff:
             ended = heappop(self._ended)
             job = self._trees.job(ended.root)
             if job is None:
                 continue
+            last_end = self._runs.last_end(job)
+            if last_end is not None and self._runs.had_to_stay(job, sight):
+                self._aside.add(ended, job, last_end)
+                continue
             later.append(ended)
+            if self._runs.could_stay(job, sight):
+                continue
             streams = {job_stream(one.uuid) for one in self._trees.tree(job)}
             if ended.position <= discard.planned_at and not self._was_parked(streams, discard):
                 reason = f"the tree of job {ended.root} was due since {ended.at}, and was kept"

@@ -4,7 +4,7 @@ It reads every event from the first in one snapshot, read-only, with or without 
 and trusts nothing: neither the order, nor the hashes, nor the code that decided.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from heapq import merge
 from pathlib import Path
@@ -17,7 +17,9 @@ from ledger.domain.errors.store import UnknownEvent, UnreadableStream
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Event, Recorded
 from ledger.domain.events.housekeeping import ArchiveWritten
+from ledger.domain.events.jobs import job_stream
 from ledger.store.seam import Log, LoggedEvent
+from ledger.store.tables import texts
 from ledger.store.tables.tiles import gone_between, gone_count
 from projections.audit.discards import Discards
 from projections.audit.findings import (
@@ -179,7 +181,7 @@ class _Audit(_Streams):
     `unread` are the streams that were discarded unread.
     """
 
-    def __init__(self, log: Log, archives: _Archives | None, unread: Container[str]) -> None:
+    def __init__(self, log: Log, archives: _Archives | None, unread: Collection[str]) -> None:
         super().__init__()
         self._unread = unread
         self.done = 0
@@ -214,7 +216,14 @@ class _Audit(_Streams):
             or self._discards.unarchived()
             or self.trees.unfinished()
             or self._shown.wrong_rows(self.states.values(), self._log.last_position())
+            or self._unproved_words()
         )
+
+    def _unproved_words(self) -> Divergence | None:
+        for job, slot in texts.unproved(self._cursor):
+            reason = f"no event proves the words that lie beside it as its {slot}"
+            return Divergence(self._log.last_position(), job_stream(job), "", reason)
+        return None
 
     def _events(self) -> Iterator[LoggedEvent]:
         if self._archives is None:

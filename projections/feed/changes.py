@@ -1,20 +1,28 @@
 """From commits to what changed for which account; several changes of one thing are one. Pure."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from ledger.domain.aggregates.drive import Drive
-from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.job import ENDINGS, Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.events import Event
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.domain.events.jobs import ChildAttached, ChildEnded, JobAttemptStarted, ProgressUpdated
-from ledger.domain.events.producers import ProgressReported
+from ledger.domain.events.producers import JobCancelRequested, ProgressReported
 from ledger.store.seam import Commit
 
 _PROGRESS = (JobAttemptStarted, ProgressUpdated, ProgressReported)
 _FROM_BELOW = (ChildAttached, ChildEnded)
+_STOPPING = (JobCancelRequested, JobAttemptStarted, *ENDINGS)
+
+
+def stopping_jobs(commit: Commit) -> Iterator[str]:
+    """Yield the jobs after whose events a process may have to stop: its own, or one below."""
+    for stream, recorded in commit.events:
+        if isinstance(recorded.event, _STOPPING):
+            yield stream.partition("-")[2]
 
 
 class JobChange(NamedTuple):

@@ -9,7 +9,7 @@ is sent as gone.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -17,10 +17,11 @@ from typing import Literal, NamedTuple, Protocol, Self
 
 from ledger.domain.errors.store import ReadCut, StoreFailed, StoreUnreachable
 from ledger.store.seam import Commit
-from projections.feed.changes import Changes, JobChange
+from projections.feed.changes import Changes, JobChange, stopping_jobs
 from projections.feed.pacing import Backlog, Item, Pacing
 from projections.feed.reading import count_jobs, how_many_fit, read_views
 from projections.feed.resource_kinds import KINDS, View
+from projections.feed.watchers import Watchers
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
@@ -84,7 +85,9 @@ class Feed:
         self._repeat_due = False
         self._followed: Counter[str] = Counter()
         self._subscribers: dict[str, set[Subscriber]] = {}
-        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._watchers = Watchers()
+        self._stop_watchers = Watchers()
+        self._account_watchers = Watchers()
         self._changes = Changes()
         self._news, self._repeats = Backlog(), Backlog()
         self._pacing = Pacing(progress_s)
@@ -114,11 +117,10 @@ class Feed:
         if self._closed:
             subscriber.leave("stopping")
         self._subscribers.setdefault(account, set()).add(subscriber)
-        self._followed[account] += 1
         try:
-            yield
+            with self._following(account):
+                yield
         finally:
-            self._unfollow(account)
             self._subscribers[account].discard(subscriber)
             if not self._subscribers[account]:
                 del self._subscribers[account]
@@ -129,21 +131,37 @@ class Feed:
 
         It is also set when the feed closes: see `closed`.
         """
-        changed = asyncio.Event()
-        self._watchers.setdefault(job, set()).add(changed)
+        with self._watchers.watch((job,)) as news, self._following(account):
+            yield news
+
+    @contextmanager
+    def watch_stops(self, jobs: Collection[str], account: str) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever one of the jobs was asked to stop, ended or began.
+
+        Who watches a job and all above it learns at once that it is asked to stop, that it is over,
+        or that another process has taken it up. It is also set when the feed closes.
+        """
+        with self._stop_watchers.watch(jobs) as news, self._following(account):
+            yield news
+
+    @contextmanager
+    def watch_account(self, account: str) -> Iterator[asyncio.Event]:
+        """Yield an event that is set after each commit about what the account has.
+
+        It is also set when the feed closes.
+        """
+        with self._account_watchers.watch((account,)) as news, self._following(account):
+            yield news
+
+    @contextmanager
+    def _following(self, account: str) -> Iterator[None]:
         self._followed[account] += 1
         try:
-            yield changed
+            yield
         finally:
-            self._unfollow(account)
-            self._watchers[job].discard(changed)
-            if not self._watchers[job]:
-                del self._watchers[job]
-
-    def _unfollow(self, account: str) -> None:
-        self._followed[account] -= 1
-        if not self._followed[account]:
-            del self._followed[account]
+            self._followed[account] -= 1
+            if not self._followed[account]:
+                del self._followed[account]
 
     @property
     def subscribers(self) -> int:
@@ -170,9 +188,8 @@ class Feed:
     def _send_away(self, reason: Reason) -> None:
         for account in tuple(self._subscribers):
             self._send_account_away(account, reason)
-        for watchers in self._watchers.values():
-            for changed in watchers:
-                changed.set()
+        for watchers in (self._watchers, self._stop_watchers, self._account_watchers):
+            watchers.wake_all()
 
     def _send_account_away(self, account: str, reason: Reason) -> None:
         for subscriber in tuple(self._subscribers.get(account, ())):
@@ -192,6 +209,12 @@ class Feed:
     def _note_commit(self, commit: Commit) -> None:
         self._changes.add(commit, self._followed)
         self._woken.set()
+        if self._stop_watchers:
+            for job in stopping_jobs(commit):
+                self._stop_watchers.wake(job)
+        if self._account_watchers:
+            for account in {state.owner for state in commit.states.values()}:
+                self._account_watchers.wake(account)
 
     def _repeat(self) -> None:
         self._timer = self._loop.call_later(self._repeat_s, self._repeat)
@@ -255,24 +278,20 @@ class Feed:
         parents = {change.parent for change in jobs.values() if change.parent is not None}
         above = snapshot.parents(sorted(parents))
         for uuid, change in jobs.items():
-            self._wake(uuid)
+            self._watchers.wake(uuid)
             if change.own:
                 self._news.add(change.owner, Item("job", uuid, change.leaf))
             else:
                 self._add_paced(uuid, change, now)
             parent = change.parent
             while parent is not None:
-                self._wake(parent)
+                self._watchers.wake(parent)
                 self._add_paced(parent, change, now)
                 parent = above.get(parent)  # it may have been discarded since
 
     def _add_paced(self, job: str, change: JobChange, now: float) -> None:
         if self._pacing.may_show(job, change.owner, now, progress_only=change.progress_only):
             self._news.add(change.owner, Item("job", job))
-
-    def _wake(self, job: str) -> None:
-        for changed in self._watchers.get(job, ()):
-            changed.set()
 
     def _gather_others(self, snapshot: Snapshot, changes: Changes) -> None:
         for (kind, uuid), owner in changes.others.items():

@@ -1,15 +1,21 @@
-"""Reads for retention: trees that have ended, deleted resources, and the jobs that name them."""
+"""Reads for retention: what has ended, what stays for a series, and what names what is gone."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from ledger.domain.retention_policy import Departed, JobInTree, Tree
+from ledger.domain.aggregates.housekeeping import Terms
+from ledger.domain.retention_policy import (
+    SERIES_MOST,
+    Departed,
+    JobInTree,
+    Run,
+    Tree,
+    stays,
+)
 from ledger.domain.stamps import moment_of
-from ledger.store.log import streamed
 from ledger.store.parameters import among, marks, timestamp
 from ledger.store.seam import Cursor, RowKey
 from ledger.store.tables.stamps import moment_of_fault
@@ -22,6 +28,8 @@ _JOB_END = end_position("'job-' || job.uuid")
 
 PAGE = 500
 """Trees, or deleted things, that are read from one snapshot."""
+FIRST_ENDS = 50
+"""Trees that are looked at together to find the one that is due next."""
 
 
 class Key(NamedTuple):
@@ -34,13 +42,18 @@ class Key(NamedTuple):
 BEGINNING = Key("", "")
 
 
+Floors = Mapping[str, Key]
+"""Of accounts with more series than are kept: the last run of the last series that is."""
+
+
 def ended_trees(
-    cursor: Cursor, after: Key, *, cutoff: datetime, reached: int
+    cursor: Cursor, after: Key, *, cutoff: datetime, reached: int, terms: Terms, floors: Floors
 ) -> tuple[list[Tree], Key | None]:
     """Return trees in which all jobs had ended before the cutoff, and where to go on.
 
     The ledger must also have had those ends when it `reached` this position, at the cutoff: a clock
-    that was slow makes no tree old. What followed an end makes no tree younger.
+    that was slow makes no tree old. What followed an end makes no tree younger. Trees that stay by
+    these terms for their series are left out.
     """
     g = live_generation(cursor)
     cursor.execute(
@@ -52,11 +65,13 @@ def ended_trees(
         (timestamp(cutoff), reached, *after, PAGE),
     )
     roots = [Key(*row) for row in cursor.fetchall()]
+    named = [root.name for root in roots]
+    staying = set(staying_among(cursor, named, terms, cutoff + terms.keep, floors))
     jobs = among(
         cursor,
         f"SELECT root, owner, uuid, parent, ended FROM jobs_g{g}"
         " WHERE root IN (...) ORDER BY root, parent IS NOT NULL, ordinal, uuid",
-        [root.name for root in roots],
+        [root for root in named if root not in staying],
     )
     trees = []
     for _, rows in groupby(jobs, key=itemgetter(0)):
@@ -77,32 +92,88 @@ def _newest_of(stream: str) -> str:
     )
 
 
-def first_end(cursor: Cursor, parked: Sequence[str]) -> datetime | None:
-    """Return the end of the tree that is due next, leaving out trees with a parked job.
-
-    A tree whose last stamp is a fault ended at that event's moment, if that is later. The faults of
-    earlier versions are the only ones, and with them roots ended last.
-    """
+def floors_of(cursor: Cursor) -> Floors:
+    """Return the floors; most accounts have none, since all of their series are kept."""
     g = live_generation(cursor)
-    first = None
-    ends = streamed(
+    last = (
+        "SELECT owner, series, max(ended) AS ended"
+        f" FROM runs_g{g} WHERE is_root = 1 GROUP BY owner, series"
+    )
+    cursor.execute(
+        f"SELECT owner FROM ({last}) AS last GROUP BY owner HAVING count(*) > ?", (SERIES_MOST,)
+    )
+    floors = {}
+    for owner in [owner for (owner,) in cursor.fetchall()]:
+        cursor.execute(
+            f"SELECT ended, series FROM ({last}) AS last WHERE owner = ?"
+            " ORDER BY ended DESC, series DESC LIMIT 1 OFFSET ?",
+            (owner, SERIES_MOST - 1),
+        )
+        floors[owner] = Key(*cursor.fetchone())
+    return floors
+
+
+def staying_among(
+    cursor: Cursor, roots: Sequence[str], terms: Terms, moment: datetime, floors: Floors
+) -> Iterator[str]:
+    """Yield those of these root jobs, all of which have ended, whose trees stay for a series."""
+    runs = f"runs_g{live_generation(cursor)}"
+    same = f"FROM {runs} WHERE is_root = 1 AND owner = run.owner AND series = run.series"
+    newer = "AND (ended, uuid) > (run.ended, run.uuid)"
+    for uuid, owner, series, is_last, count, latest in among(
         cursor,
-        f"SELECT ended, (SELECT max(ended) FROM jobs_g{g} WHERE root = tree.uuid),"
+        "SELECT uuid, owner, series, succeeded = 1 AND NOT EXISTS"
+        f" (SELECT 1 {same} AND succeeded = 1 {newer}),"
+        f" (SELECT count(*) FROM (SELECT 1 {same} {newer} LIMIT {terms.keep_last}) AS newer),"
+        f" (SELECT max(ended) {same}) FROM {runs} AS run WHERE uuid IN (...)",
+        roots,
+    ):
+        is_crowded_out = owner in floors and Key(latest, series) < floors[owner]
+        run = Run(count, datetime.fromisoformat(latest), bool(is_last), is_crowded_out)
+        if stays(run, terms, moment):
+            yield uuid
+
+
+def first_end(
+    cursor: Cursor, parked: Sequence[str], terms: Terms, moment: datetime
+) -> datetime | None:
+    """Return the end of the tree that is due next.
+
+    Left out are trees with a parked job, and those that stay at this moment for a series, whether
+    or not the series is crowded out: it would take long to see that. A tree whose last stamp is a
+    fault ended at that event's moment, if that is later. The faults of earlier versions are the
+    only ones, and with them roots ended last.
+    """
+    first, after = None, BEGINNING
+    while ends := _ends_of_trees(cursor, parked, after):
+        roots = [root for root, _, _ in ends]
+        staying = set(staying_among(cursor, [key.name for key in roots], terms, moment, {}))
+        for root, of_tree, fault in ends:
+            if first is not None and datetime.fromisoformat(root.at) >= first:
+                return first  # no tree ends before its root
+            if root.name not in staying:
+                ended = datetime.fromisoformat(of_tree)
+                ended = ended if fault is None else max(ended, moment_of(fault))
+                first = ended if first is None else min(first, ended)
+        after = roots[-1]
+    return first
+
+
+def _ends_of_trees(
+    cursor: Cursor, parked: Sequence[str], after: Key
+) -> list[tuple[Key, str, int | None]]:
+    """Return roots of trees that have ended, when the trees did, and what tells of their faults."""
+    g = live_generation(cursor)
+    cursor.execute(
+        f"SELECT ended, uuid, (SELECT max(ended) FROM jobs_g{g} WHERE root = tree.uuid),"
         f" {moment_of_fault(_ROOT_END)} FROM jobs_g{g} AS tree"
-        " WHERE parent IS NULL AND state <> 'started' AND NOT EXISTS"
+        " WHERE parent IS NULL AND state <> 'started' AND (ended, uuid) > (?, ?) AND NOT EXISTS"
         f" (SELECT 1 FROM jobs_g{g} WHERE root = tree.uuid AND ended IS NULL)"
         f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({marks(parked)}))"
-        " ORDER BY ended",
-        parked,
+        " ORDER BY ended, uuid LIMIT ?",
+        (*after, *parked, FIRST_ENDS),
     )
-    with closing(ends):
-        for of_root, of_tree, moment in ends:
-            if first is not None and datetime.fromisoformat(of_root) >= first:
-                break  # no tree ends before its root
-            ended = datetime.fromisoformat(of_tree)
-            ended = ended if moment is None else max(ended, moment_of(moment))
-            first = ended if first is None else min(first, ended)
-    return first
+    return [(Key(at, root), tree, fault) for at, root, tree, fault in cursor.fetchall()]
 
 
 def _job(uuid: str, parent: str | None, ended: str | None) -> JobInTree:
@@ -143,13 +214,14 @@ def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
     """Return the row keys of a stream whose events cannot be read, also from its log entries."""
     g = live_generation(cursor)
     uuid = _uuid_of(stream)
-    keys: list[RowKey] = [("jobs", (uuid,)), ("departed", (stream,))]
+    keys: list[RowKey] = [("jobs", (uuid,)), ("stops", (uuid,)), ("departed", (stream,))]
     cursor.execute(f"SELECT job, place FROM job_resources_g{g} WHERE job = ?", (uuid,))
     keys += [("job_resources", tuple(key)) for key in cursor.fetchall()]
     cursor.execute(
         f"SELECT owner, key, value, created, uuid FROM labels_g{g} WHERE uuid = ?", (uuid,)
     )
     keys += [("labels", tuple(key)) for key in cursor.fetchall()]
+    keys.append(("runs", (uuid,)))
     cursor.execute(
         f"SELECT owner, recorded_at, stream, version FROM audit_log_g{g} WHERE stream = ?",
         (stream,),

@@ -11,10 +11,13 @@ from projections.views.keypairs import Keypairs
 from projections.views.lists import Lists
 from projections.views.resources import Resources
 from projections.views.searches import Searches
+from projections.views.series import Series
 from projections.views.servers import Servers
 from projections.views.tags import Tags
 from projections.views.walks import Walks
 
 
-class Snapshot(Lists, Drives, Servers, Resources, Tags, Keypairs, Ips, Accounts, Walks, Searches):
+class Snapshot(
+    Lists, Drives, Servers, Resources, Tags, Keypairs, Ips, Accounts, Series, Walks, Searches
+):
     """The read models as of one moment."""

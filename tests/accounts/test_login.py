@@ -65,7 +65,7 @@ async def test_memory_of_logins_is_bounded(accounts: Accounts, basic, monkeypatc
     for n in range(5):
         await accounts.add(f"user{n}@example.test", PASSWORD)
         await accounts.authenticate(basic(f"user{n}@example.test", PASSWORD), HERE)
-    kept = [entry.value.email for entry in accounts._cache._entries.values()]
+    kept = [entry.value.account.email for entry in accounts._cache._entries.values()]
     assert kept == ["user2@example.test", "user3@example.test", "user4@example.test"]
 
 
@@ -97,7 +97,7 @@ async def test_removed_account_ends_logins_at_once(accounts: Accounts, basic) ->
     await accounts.remove(EMAIL)
     with pytest.raises(LoginRefused):
         await accounts.authenticate(basic(EMAIL, PASSWORD), HERE)
-    assert [entry.value for entry in accounts._cache._entries.values()] == [other]
+    assert [entry.value.account for entry in accounts._cache._entries.values()] == [other]
 
 
 class _Held:

@@ -1,4 +1,4 @@
-"""What a failed login says of itself: sessions and tokens record no events."""
+"""What a failed login says of itself: a session records no event, a token does."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,10 @@ import pytest
 
 from api.accounts.service import Account
 from api.data.private_tables import PrivateTables
+from ledger.domain.commands import IssueToken, RemoveTokens
 from ledger.domain.errors.store import CommitFailed, StoreUnreachable
-from ledger.store.seam import Cursor
+from ledger.store.seam import Batch, Cursor
+from ledger.store.writer import Caller
 from tests.accounts.calling import LOGIN, PASSWORD, call
 from tests.accounts.conftest import Basic
 from tests.api.calling import Api
@@ -60,10 +62,11 @@ async def test_a_failure_says_what_is_known(
 ) -> None:
     outcome, words = told
 
-    def fail(_: Callable[[Cursor], object]) -> None:
+    def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(api.service.ledger._writer._store, "exclusive", fail)
+    for write in ("exclusive", "append"):
+        monkeypatch.setattr(api.service.ledger._writer._store, write, fail)
     answer = await call(api, "POST", path, login_of(ada))
     assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (503, outcome)
     assert words in answer.json[0]["error_message"]
@@ -75,14 +78,20 @@ async def test_a_mistake_of_ours_may_come_after_the_commit(
     api: Api, ada: Account, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """Then it is there, and nobody knows."""
-    write = PrivateTables.write
+    write, tokens = PrivateTables.write, api.service.accounts.tokens
+    record = tokens._record
 
     async def write_and_err(tables: PrivateTables, work: Callable[[Cursor], object]) -> object:
         await write(tables, work)
         raise ValueError("a mistake of ours")
 
+    async def record_and_err(command: IssueToken | RemoveTokens, by: Caller) -> int:
+        await record(command, by)
+        raise ValueError("a mistake of ours")
+
     with monkeypatch.context() as patch:
         patch.setattr(PrivateTables, "write", write_and_err)
+        patch.setattr(tokens, "_record", record_and_err)
         answer = await call(api, "POST", path, login_of(ada))
     assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (500, "unknown")
     assert rows(api) == 1
@@ -93,7 +102,7 @@ async def test_what_takes_too_long_may_be_recorded(
     api: Api, ada: Account, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     writer, held = api.service.ledger._writer, Held()
-    exclusive = writer._store.exclusive
+    exclusive, append = writer._store.exclusive, writer._store.append
 
     def exclude(work: Callable[[Cursor], object]) -> object:
         def run(cursor: Cursor) -> object:
@@ -104,8 +113,14 @@ async def test_what_takes_too_long_may_be_recorded(
 
         return exclusive(run)
 
+    def append_and_wait(batch: Batch) -> int:
+        position = append(batch)
+        held.pass_here()
+        return position
+
     with monkeypatch.context() as patch:
         patch.setattr(writer._store, "exclusive", exclude)
+        patch.setattr(writer._store, "append", append_and_wait)
         answer = await held.answer(lambda: call(api, "POST", path, login_of(ada)), patch)
     assert (answer.status, answer.headers["X-Ledger-Outcome"]) == (503, "unknown")
     writer.exclusive(lambda _: None).result(PATIENCE_S)

@@ -125,6 +125,8 @@ class Answer:
 class Api:
     """A client of the service under test, and the ledger behind it."""
 
+    root = ROOT
+
     def __init__(self, client: TestClient[Any, Any], service: Service) -> None:
         self.client = client
         self.service = service
@@ -139,14 +141,14 @@ class Api:
         headers: Mapping[str, str] | None = None,
         by: Account | None = ALICE,
     ) -> Answer:
-        """`path` is below `/api/2.0` unless it starts with it."""
+        """`path` is below the root unless it starts with `/api/`."""
         sent = dict(headers or {})
         if by is not None:
             sent.setdefault("Authorization", authorization(by))
         if json is not None:
             data = json_module.dumps(json)
             sent.setdefault("Content-Type", "application/json")
-        url = path if path.startswith(ROOT) else ROOT + path
+        url = path if path.startswith("/api/") else self.root + path
         async with self.client.request(
             method, url, data=data, headers=sent, allow_redirects=False
         ) as response:

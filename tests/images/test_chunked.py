@@ -91,6 +91,7 @@ DEEDS = st.lists(
 
 @settings(max_examples=120, deadline=None)
 @given(image=IMAGES, parts=st.integers(1, 9), by_link=st.booleans(), deeds=DEEDS)
+@pytest.mark.thorough
 def test_whatever_happens_the_image_is_the_source(image, parts, by_link, deeds):
     """Sent in any order, again, broken off and resumed, the chunks make exactly the source."""
     with tempfile.TemporaryDirectory() as folder:

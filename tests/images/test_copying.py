@@ -65,6 +65,7 @@ def test_counts_data_only(tmp_path):
 
 @LIMITED
 @given(layout=LAYOUTS, steps=st.integers(0, 12), garbage=st.booleans())
+@pytest.mark.thorough
 def test_resumes_after_stop_anywhere(layout, steps, garbage):
     """Stopped at any moment and resumed from any checkpoint, the copy has the right bytes."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

@@ -20,6 +20,7 @@ from ledger.domain.events import (
     profiles,
     servers,
     tags,
+    tokens,
 )
 
 GOLDEN = Path(__file__).with_name("golden_events.jsonl")
@@ -190,6 +191,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             ),
             _at(7),
         ),
+        _recorded(jobs.JobFailed(reason="program", tail=WORDS), _at(7)),
     ],
     "job-cancelled/2": [
         _recorded(jobs.JobCancelled(), _at(7)),
@@ -251,6 +253,7 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             _at(7),
         ),
         _recorded(producers.JobAttemptFailed(2, _at(7), reason="deadline"), _at(7)),
+        _recorded(producers.JobAttemptFailed(2, _at(7), tail=WORDS), _at(7)),
     ],
     "job-sealed/1": [_recorded(producers.JobSealed(), _at(7))],
     "job-cancel-requested/1": [
@@ -274,7 +277,9 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
         _recorded(
             producers.LateReportRecorded(1, "cancelled", _at(7), reason="interrupted"), _at(7)
         ),
+        _recorded(producers.LateReportRecorded(1, "failed", _at(7), tail=WORDS), _at(7)),
     ],
+    "job-texts-removed/1": [_recorded(producers.JobTextsRemoved(), _at(7))],
     "job-labelled/1": [
         _recorded(jobs.JobLabelled({"example.test/env": "prod", "empty": ""}, ("team",)), _at(8)),
         _recorded(jobs.JobLabelled(), _at(8)),
@@ -324,12 +329,31 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
     ],
     "keypair-changed/1": [_recorded(keypairs.KeypairChanged("old laptop", {}), _at(18))],
     "keypair-deleted/1": [_recorded(keypairs.KeypairDeleted(), _at(18))],
+    "token-issued/1": [
+        _recorded(tokens.TokenIssued("account-1", "laptop"), _at(19)),
+        _recorded(
+            tokens.TokenIssued(
+                "account-1",
+                "nas",
+                ("jobs:child", "jobs:register"),
+                ("series=nas/*", "labels.env=prod", "max_running=50"),
+                "//nas/cron",
+                _at(59),
+                "0123456789ab",
+            ),
+            _at(19),
+        ),
+    ],
+    "token-removed/1": [_recorded(tokens.TokenRemoved("account-1"), _at(20))],
     "profile-changed/1": [
         _recorded(profiles.ProfileChanged(("phone", "clone_naming"), "COUNTER"), _at(19)),
         _recorded(profiles.ProfileChanged(("phone",)), _at(19)),
     ],
     "retention-policy-set/1": [
         _recorded(housekeeping.RetentionPolicySet(timedelta(days=3, hours=1), _at(20)), _at(20))
+    ],
+    "retention-policy-set/2": [
+        _recorded(housekeeping.RetentionPolicySet(timedelta(days=3), _at(20), 20), _at(20))
     ],
     "jobs-discarded/1": [
         _recorded(
@@ -367,6 +391,7 @@ SUPERSEDED = frozenset(
         "job-succeeded/1",
         "job-failed/1",
         "job-cancelled/1",
+        "retention-policy-set/1",
         "server-changed/1",
         "server-power-changed/1",
     }

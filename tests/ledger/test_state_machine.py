@@ -41,6 +41,7 @@ from ledger.domain.events.producers import (
     JobRegistered,
     JobSealed,
     JobSkipped,
+    JobTextsRemoved,
     LateReportRecorded,
     ProgressReported,
 )
@@ -118,6 +119,7 @@ LEAF_EVENTS: dict[str, JobEvent] = {
     "JobSkipped": JobSkipped(START),
     "LateReportRecorded": LateReportRecorded(1, "succeeded", START),
     "JobLabelled": JobLabelled({"env": "prod"}),
+    "JobTextsRemoved": JobTextsRemoved(),
 }
 
 

@@ -167,6 +167,7 @@ def test_no_clock_makes_a_count_negative(minutes: list[int]) -> None:
 
 @pytest.mark.parametrize("hours", [-96, -2, 2, 96])
 @pytest.mark.parametrize("event", [8, 9, 11])
+@pytest.mark.thorough
 def test_what_a_wrong_clock_stamped_counts_when_it_was_recorded(
     tmp_path: Path, hours: int, event: int
 ) -> None:

@@ -31,6 +31,7 @@ from ledger.domain.events import (
     profiles,
     servers,
     tags,
+    tokens,
 )
 from ledger.domain.producers.limits import limits
 from ledger.store.parameters import timestamp
@@ -77,6 +78,7 @@ TOLD: list[tuple[str, Event, list[Line]]] = [
     ("job-j", producers.JobCancelSeen(1), []),
     ("job-j", producers.JobSkipped(START), []),
     ("job-j", producers.LateReportRecorded(1, "succeeded", START), []),
+    ("job-j", producers.JobTextsRemoved(), []),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "blank"), [Line("create", "Drives", "d")]),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "upload"), [Line("create", "Drives", "d")]),
     ("drive-d", drives.DriveCreated(ME, disk(), "p", "chunked"), [Line("create", "Drives", "d")]),
@@ -124,6 +126,8 @@ TOLD: list[tuple[str, Event, list[Line]]] = [
     ("keypair-k", keypairs.KeypairChanged("y", {}), [Line("update", "Keypairs", "k")]),
     ("keypair-k", keypairs.KeypairDeleted(), [Line("delete", "Keypairs", "k")]),
     ("profile-p", profiles.ProfileChanged(("phone",)), [Line("update", "Profile", "p")]),
+    ("token-t", tokens.TokenIssued(ME, "laptop"), []),
+    ("token-t", tokens.TokenRemoved(ME), []),
     # The ledger's own acts are nobody's.
     (housekeeping.POLICY_STREAM, housekeeping.RetentionPolicySet(timedelta(days=3), START), []),
     ("sweep-w", housekeeping.JobsDiscarded(timedelta(days=3), START, 1, ()), []),

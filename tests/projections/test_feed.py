@@ -15,6 +15,7 @@ import pytest
 
 from api.resources.frames import frames
 from ledger.codec import decode
+from ledger.domain.aggregates.housekeeping import Terms
 from ledger.domain.commands import (
     CloneDrive,
     CloneServer,
@@ -37,6 +38,8 @@ from ledger.domain.commands import (
 )
 from ledger.domain.errors.store import ReadCut, StoreFailed
 from ledger.domain.events.housekeeping import JobsDiscarded
+from ledger.domain.events.producers import JobCancelRequested
+from ledger.domain.producers.commands import EndJob, ReportProgress, RequestCancel, TakeUpJob
 from ledger.store.seam import Commit, Cursor
 from projections.feed import reading
 from projections.feed.feed import FRAMES_AT_ONCE, Feed, Frames, Reason
@@ -45,6 +48,7 @@ from projections.feed.resource_kinds import View
 from projections.maintenance.retention.plan import plan_of
 from projections.maintenance.retention.sweep import sweep
 from tests.support.opened import Opened
+from tests.support.producing import STOPPED, THERE, report, running
 from tests.support.wait import PATIENCE_S, patience, wait_until
 from tests.support.world import ME, SOMEBODY_ELSE, START, cdrom, disk, machine, mount
 
@@ -448,6 +452,46 @@ async def test_others_get_their_turn_while_frames_are_given(
     assert max(Counter(given).values()) == 2
 
 
+# Who waits
+
+
+async def test_a_process_is_woken_by_what_may_stop_it(opened: Opened, feed: Feed) -> None:
+    """A request above it, its own end, and an attempt of another process; not by progress."""
+    opened.do(running("j"), running("child", "j"), running("other"))
+    line = ("child", "j")
+    with feed.watch_stops(line, ME) as news, feed.watch_account(ME) as any_news:
+        for unheard in (
+            ReportProgress("child", report(1)),
+            RequestCancel(ME, "other", JobCancelRequested(60)),
+        ):
+            any_news.clear()
+            opened.do(unheard)
+            async with patience("for the account to hear"):
+                await any_news.wait()
+            assert not news.is_set()
+        for heard in (
+            RequestCancel(ME, "j", JobCancelRequested(60)),
+            TakeUpJob("child", 1, THERE, replaces=True),
+            EndJob("child", 2, STOPPED),
+        ):
+            opened.do(heard)
+            async with patience(f"for {heard}"):
+                await news.wait()
+            news.clear()
+    assert not feed._stop_watchers
+    assert not feed._account_watchers
+
+
+async def test_an_account_is_not_woken_by_others(opened: Opened, feed: Feed) -> None:
+    with feed.watch_account(ME) as mine, feed.watch_account(SOMEBODY_ELSE) as theirs:
+        opened.do(CreateJob(SOMEBODY_ELSE, "k", "x"))
+        async with patience("for the other to hear"):
+            await theirs.wait()
+        assert not mine.is_set()
+        feed.close()
+        assert mine.is_set()
+
+
 # To whom
 
 
@@ -790,7 +834,7 @@ def discard_everything(opened: Opened) -> None:
     with opened.ledger.log() as log:
         newest = list(log.events())[-1]
     cutoff = decode(newest.topic, newest.state).recorded_at
-    plan = plan_of(opened.ledger.log, timedelta(0), cutoff)
+    plan = plan_of(opened.ledger.log, Terms(timedelta(0), 20), cutoff)
     swept = sweep(opened.ledger, plan, lambda: "sweep")
     assert swept.trees > 0
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, product
 from typing import Literal, NamedTuple, get_args
 
+import pytest
+
 from projections.views.walks import Step
 from tests.support.read_models import ReadModels, job_of
 from tests.support.world import ME
@@ -118,6 +120,7 @@ def faults(way: Callable[[], Page]) -> tuple[int, int]:
     return missed, doubled
 
 
+@pytest.mark.thorough
 def test_only_the_order_of_creation_neither_misses_nor_repeats() -> None:
     """A job that changes moves in an order by its last change: past the reader, or back again."""
     found = {name: faults(way) for name, way in WAYS.items()}

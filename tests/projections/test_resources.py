@@ -52,7 +52,7 @@ def test_what_is_in_motion(told: Opened) -> None:
         things = [(kind, uuid) for kind, uuid, _ in snapshot.in_motion(ME)]
         theirs = snapshot.in_motion(SOMEBODY_ELSE)
     running = ["running-clone-of-s", "new-10", "new-12", "root", "branch", "twig", "other-leaf"]
-    running += ["upload", "laptop", "waiting"]
+    running += ["upload", "laptop", "waiting", "night", "fan", "worked"]
     assert sorted(things) == sorted(
         [
             *(("job", uuid) for uuid in running),

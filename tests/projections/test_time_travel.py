@@ -112,9 +112,11 @@ def test_a_drive_exists_from_its_creation_to_its_deletion(told: Opened) -> None:
 def test_a_clock_that_goes_back_confuses_nobody(tmp_path: Path) -> None:
     """Time stands still until the clock has caught up, and what comes then is a moment later."""
     times = [START + timedelta(minutes=minutes) for minutes in (0, 50, -10, 40, 60)]
-    clock = iter(times)
-    with Opened(tmp_path / "ledger.sqlite", now=lambda: next(clock)) as opened:
-        ends = [opened.do(CreateJob(ME, f"job-{nth}", "x")) for nth in range(len(times))]
+    shown, ends = [START], list[int]()
+    with Opened(tmp_path / "ledger.sqlite", now=lambda: shown[-1]) as opened:
+        for nth, time in enumerate(times):
+            shown.append(time)
+            ends.append(opened.do(CreateJob(ME, f"job-{nth}", "x")))
         with opened.ledger.log() as log:
             reached = {
                 minutes: position_at(log.cursor(), START + timedelta(minutes=minutes))

@@ -88,6 +88,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("make", "tamper"), CASES, ids=lambda it: it.__name__.strip("_"))
+@pytest.mark.thorough
 def test_all_tampering_is_found(
     ledgers: dict[Make, Sealed],
     tmp_path: Path,

@@ -88,6 +88,7 @@ def test_proofs_over_tiles_of_the_true_size(opened: Opened, tiled: int) -> None:
 @pytest.mark.usefixtures("small_tiles")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(gone=st.sets(st.integers(0, 23)))
+@pytest.mark.thorough
 def test_a_compaction_changes_no_proof(
     tmp_path_factory: pytest.TempPathFactory, gone: set[int]
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_ledger_without_archives(history: History, jobs: int, *, is_tiled: boo
     intact(history, before, signed_then, history.checkpoint())
 
 
+@pytest.mark.thorough
 def test_every_size_of_a_checkpoint(history: History) -> None:
     """At the ends of tiles too."""
     seen = []
@@ -123,6 +124,7 @@ def test_an_archive_that_was_not_recorded(history: History) -> None:
 @pytest.mark.parametrize(
     "seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 200))]
 )
+@pytest.mark.thorough
 def test_random_histories(history: History, seed: int) -> None:
     """Whatever the service has done to it, with its archives and without."""
     chance = random.Random(seed)  # noqa: S311 - a test's

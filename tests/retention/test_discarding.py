@@ -185,6 +185,7 @@ class _Stopping:
         self._retention._stopping = self._event
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_stopped_anywhere_is_gone_on_with(
     kept: Retained, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def test_an_archive_is_written_however_often_reads_are_cut(
 
 
 @pytest.mark.parametrize("drives", [98, 99, 100])
+@pytest.mark.thorough
 def test_a_sweep_that_is_stopped_between_its_streams(
     kept: Retained, clock: Clock, drives: int
 ) -> None:

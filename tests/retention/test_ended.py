@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from ledger.archives.trees import ArchivedJob
+from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS
 from ledger.domain.commands import LabelJob
 from ledger.domain.events.jobs import job_stream
 from projections.tables import JobRow
@@ -50,7 +51,7 @@ def labelled(kept: Retained, clock: Clock) -> Retained:
 def test_a_late_label_keeps_no_tree(labelled: Retained, clock: Clock) -> None:
     """It goes when it would have gone, and auditors agree that it was due then."""
     with labelled.ledger.log() as log:
-        assert first_end(log.cursor(), []) == ended(labelled, "a")
+        assert first_end(log.cursor(), [], DEFAULT_TERMS, clock.now) == ended(labelled, "a")
     clock.advance(hours=23)
     assert labelled.run().swept is None
     clock.advance(hours=1, seconds=1)

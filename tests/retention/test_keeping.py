@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS
 from ledger.domain.commands import (
     CloneDrive,
     CreateDrives,
@@ -359,12 +360,12 @@ def test_a_plan_on_many_pages_is_the_plan_on_one(
             "UPDATE jobs_g1 SET last_modified = (SELECT max(last_modified) FROM jobs_g1)"
             " WHERE uuid IN ('a', 'b')"
         )
-    keep, cutoff = timedelta(days=DAYS), clock() - timedelta(days=DAYS)
-    plan = plan_of(pages, keep, cutoff)
+    cutoff = clock() - timedelta(days=DAYS)
+    plan = plan_of(pages, DEFAULT_TERMS, cutoff)
     assert pages.opened > len(plan.trees) == 6
     assert plan.streams == ("drive-d", "drive-e")
     monkeypatch.undo()
-    assert plan_of(kept.ledger.log, keep, cutoff).digest == plan.digest
+    assert plan_of(kept.ledger.log, DEFAULT_TERMS, cutoff).digest == plan.digest
 
 
 @pytest.mark.parametrize("page", range(1, 9))
@@ -374,13 +375,13 @@ def test_what_is_over_is_on_one_page_whatever_happens_meanwhile(
     """Others end between two pages, and a sweep discards all that is due."""
     ended(kept, clock, *"cadb")
     moment = clock()
-    planned = plan_as_of(pages, kept.shelf, timedelta(days=DAYS), moment)
+    planned = plan_as_of(pages, kept.shelf, DEFAULT_TERMS, moment)
 
     def disturb() -> None:
         family(kept, "later")
         kept.run()
 
     pages.opened, pages.after = 0, {page: disturb}
-    plan = plan_as_of(pages, kept.shelf, timedelta(days=DAYS), moment)
+    plan = plan_as_of(pages, kept.shelf, DEFAULT_TERMS, moment)
     assert plan.trees == planned.trees
     check(kept)

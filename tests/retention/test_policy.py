@@ -6,7 +6,7 @@ from itertools import permutations, product
 
 import pytest
 
-from ledger.domain.aggregates.housekeeping import DEFAULT_KEEP, Policy
+from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS, Policy, Terms
 from ledger.domain.events.housekeeping import RetentionPolicySet
 from ledger.domain.retention_policy import (
     Departed,
@@ -70,7 +70,7 @@ def is_due(tree: Tree) -> bool:
 
 
 def planned(*those: Tree, departed: Sequence[Departed] = (), acts: Sequence[Departed] = ()) -> Plan:
-    return plan(those, departed, acts, keep=KEEP, cutoff=CUTOFF, position=1)
+    return plan(those, departed, acts, terms=Terms(KEEP, 20), cutoff=CUTOFF, position=1)
 
 
 def check(jobs: int, ages: Sequence[datetime]) -> None:
@@ -88,6 +88,7 @@ def test_a_tree_is_due_when_all_of_it_ended_before_the_cutoff(jobs: int) -> None
     check(jobs, AGES)
 
 
+@pytest.mark.thorough
 def test_a_tree_of_five_jobs_is_due_when_all_of_it_ended_before_the_cutoff() -> None:
     """Every one of them, before the cutoff or at it."""
     check(5, AGES[:2])
@@ -153,12 +154,12 @@ def test_old_acts_go_along_but_never_alone() -> None:
 
 
 def test_the_policy_of_a_moment_is_the_newest_that_holds_by_then() -> None:
-    """Before the first there is the default of three days."""
+    """Before the first there is the default: three days, and the last 20 of each series."""
     set_ = [RetentionPolicySet(timedelta(days=days), AGES[days]) for days in (1, 2)]
     policy = Policy(tuple(set_))
-    assert policy.keep(AGES[0]) == DEFAULT_KEEP == timedelta(days=3)
-    assert policy.keep(AGES[1]) == timedelta(days=1)
-    assert policy.keep(AGES[2] + KEEP) == timedelta(days=2)
+    assert policy.terms(AGES[0]) == DEFAULT_TERMS == (timedelta(days=3), 20)
+    assert policy.terms(AGES[1]).keep == timedelta(days=1)
+    assert policy.terms(AGES[2] + KEEP).keep == timedelta(days=2)
 
 
 def test_nothing_is_due_as_long_as_time_is_younger_than_the_policy() -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from ledger.domain.aggregates import evolve
-from ledger.domain.aggregates.housekeeping import Policy
+from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS
 from ledger.domain.commands import CancelJob, CreateJob
 from ledger.domain.events import Event, Recorded
 from ledger.domain.events.housekeeping import DiscardedTree, JobsDiscarded
@@ -25,7 +25,7 @@ from tests.support.retained import Retained
 from tests.support.world import ME, START
 
 HOUR = timedelta(hours=1)
-KEEP = Policy().keep(START)
+KEEP, _ = DEFAULT_TERMS
 
 
 class Audited:
@@ -124,5 +124,8 @@ def found(kept: Retained, cutoff: datetime) -> tuple[list[str], bool]:
     """Return the jobs of the trees that ended before the cutoff, and whether any has ended."""
     with kept.ledger.log() as log:
         reached = position_at(log.cursor(), cutoff)
-        trees, _ = ended_trees(log.cursor(), BEGINNING, cutoff=cutoff, reached=reached)
-        return [job.uuid for tree in trees for job in tree.jobs], bool(first_end(log.cursor(), []))
+        trees, _ = ended_trees(
+            log.cursor(), BEGINNING, cutoff=cutoff, reached=reached, terms=DEFAULT_TERMS, floors={}
+        )
+        first = first_end(log.cursor(), [], DEFAULT_TERMS, cutoff)
+        return [job.uuid for tree in trees for job in tree.jobs], first is not None

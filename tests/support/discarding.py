@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ledger.application import Ledger
+from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS, Terms
 from projections.maintenance.retention.plan import plan_of
 from projections.maintenance.retention.sweep import sweep
 from projections.streams import discarded_streams, sweeps
@@ -17,7 +18,7 @@ AT_ONCE = timedelta(0)
 
 def discard(ledger: Ledger, uuid: str, cutoff: datetime) -> None:
     """Discard what ended before the cutoff, by the policy `AT_ONCE`."""
-    plan = plan_of(ledger.log, AT_ONCE, cutoff)
+    plan = plan_of(ledger.log, Terms(AT_ONCE, DEFAULT_TERMS.keep_last), cutoff)
     assert ledger.maintenance.acquire()
     try:
         sweep(ledger, plan, lambda: uuid)

@@ -27,9 +27,11 @@ from ledger.domain.producers.commands import (
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    SettleJob,
     TakeUpJob,
 )
 from ledger.domain.producers.limits import limits
+from ledger.domain.producers.texts import text_of
 from tests.support.world import ME, START
 
 HERE, THERE = Holder("here", host="nas", pid=1), Holder("there")
@@ -43,6 +45,7 @@ def registered(
     *,
     source: str = "//nas",
     external_id: str | None = None,
+    series: str | None = None,
     ends: Ends = "self",
     cancellable: bool = True,
     expect_children: int | None = None,
@@ -54,6 +57,7 @@ def registered(
         START,
         ends,
         external_id,
+        series,
         cancellable=cancellable,
         expect_children=expect_children,
         tolerate=tolerate,
@@ -61,10 +65,15 @@ def registered(
 
 
 def running(
-    uuid: str = "j", parent: str | None = None, *, end: End | None = None, cancellable: bool = True
+    uuid: str = "j",
+    parent: str | None = None,
+    *,
+    end: End | None = None,
+    cancellable: bool = True,
+    series: str | None = None,
 ) -> RegisterJob:
     """Return a job that a process works on."""
-    said = registered(cancellable=cancellable)
+    said = registered(cancellable=cancellable, series=series)
     return RegisterJob(ME, uuid, "backup", said, parent, HERE, end)
 
 
@@ -94,11 +103,14 @@ def report(
     return ProgressReported(attempt, START, done, total, percent=percent, phase=phase)
 
 
+_MESSAGE, _WORDS = text_of("photos/2019", b"0123456789abcdef")
+
 PRODUCED: tuple[Command, ...] = (
     # a group of groups that fails, while what is below one of its jobs runs on
     group("fleet", expect=3),
     running("nas", "fleet"),
     ReportProgress("nas", report(40, phase=Phase("scan", 1, 2))),
+    ReportProgress("nas", ProgressReported(1, START, message=_MESSAGE), words=(_WORDS,)),
     running("upload", "nas"),
     EndJob("nas", 1, DONE),
     group("disks", "fleet", tolerate=("failed",)),
@@ -127,5 +139,15 @@ PRODUCED: tuple[Command, ...] = (
     queued("never"),
     RequestCancel(ME, "never", JobCancelRequested(60)),
     queued("waiting"),
+    # asked to stop because of a job above
+    running("night"),
+    group("fan", "night", expect=2),
+    running("worked", "fan"),
+    queued("unworked", "fan"),
+    RequestCancel(ME, "night", JobCancelRequested(60)),
+    SettleJob("unworked"),
+    SettleJob("fan"),
+    # one of many of its kind
+    running("nightly", series="nas/nightly", end=DONE),
 )
 """A history in which most things happen to jobs of producers."""

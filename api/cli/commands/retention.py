@@ -39,9 +39,18 @@ def retention() -> None:
 
 @retention.command("set")
 @click.argument("keep", metavar="DURATION", type=duration)
+@click.option(
+    "--keep-last",
+    type=click.IntRange(min=0),
+    metavar="COUNT",
+    help="Also keep so many jobs of each series, however old.  [default: as many as before]",
+)
 @settings_option
-def set_policy(keep: timedelta, settings: Settings) -> None:
+def set_policy(keep: timedelta, keep_last: int | None, settings: Settings) -> None:
     """Keep jobs for DURATION after their whole tree has ended: P3D, PT12H, P1DT6H.
+
+    Of each series that producers name, the last jobs stay longer, and the last that succeeded: 20,
+    unless set otherwise, and until the series had no job for 400 days.
 
     The next sweep, within the hour, discards what is due by this policy. What was discarded before
     stays discarded.
@@ -49,8 +58,11 @@ def set_policy(keep: timedelta, settings: Settings) -> None:
     from api.cli.admin import ask_existing
     from projections.maintenance.retention.service import Retention
 
-    ask_existing(settings, lambda admin: admin.call(Retention.set, keep))
-    print_line(f"jobs are kept for {duration_text(keep)} from now on")
+    held = ask_existing(settings, lambda admin: admin.call(Retention.set, keep, keep_last))
+    print_line(
+        f"jobs are kept for {duration_text(held.keep)} from now on,"
+        f" and the last {held.keep_last:,} of each series"
+    )
 
 
 @retention.command()
@@ -76,9 +88,21 @@ def show(settings: Settings) -> None:
     metavar="DURATION",
     help="Plan by this policy.  [default: the policy at that time]",
 )
+@click.option(
+    "--keep-last",
+    type=click.IntRange(min=0),
+    metavar="COUNT",
+    help="Plan as if so many jobs of each series stayed.  [default: the policy at that time]",
+)
 @settings_option
 @json_option
-def plan(as_of: datetime | None, keep: timedelta | None, settings: Settings, as_json: bool) -> None:  # noqa: FBT001 - click's
+def plan(
+    as_of: datetime | None,
+    keep: timedelta | None,
+    keep_last: int | None,
+    settings: Settings,
+    as_json: bool,  # noqa: FBT001 - click's
+) -> None:
     """Name the jobs that a sweep would discard, at any time, past or future, and by any policy.
 
     Nothing changes. The last line has the plan's digest, for `run --plan`.
@@ -86,7 +110,7 @@ def plan(as_of: datetime | None, keep: timedelta | None, settings: Settings, as_
     from api.cli.admin import ask_existing
     from projections.maintenance.retention.service import Retention
 
-    found = ask_existing(settings, lambda admin: admin.call(Retention.plan, as_of, keep))
+    found = ask_existing(settings, lambda admin: admin.call(Retention.plan, as_of, keep, keep_last))
     if as_json:
         print_json({**msgspec.to_builtins(found), "digest": found.digest})
         return
@@ -139,6 +163,7 @@ def standing_lines(standing: RetentionStatus) -> Iterator[tuple[str, Cell]]:
     """Return the state of retention as names and values."""
     since = "by default" if standing.since is None else f"since {moment_text(standing.since)}"
     yield "jobs are kept for", f"{duration_text(standing.keep)}, {since}"
+    yield "and of each series", f"the last {standing.keep_last:,}, and the last success"
     due = standing.next_due
     yield "next due", "nothing" if due is None else moment_text(due)
     swept, waiting = standing.swept, standing.waiting

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aiohttp import HttpVersion11, hdrs, web
 
-from api.http.errors import BadRequest, RequestRefused
+from api.http.errors import BadRequest, RequestRefused, TooLong
 from api.http.keyed_request import KeyedRequest
 from api.http.wire.inflation import ENCODINGS, BadEncoding, BodyTooLong, inflate
 from api.service.limits import Limits
@@ -33,24 +33,24 @@ IDENTITY = "identity"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-async def read_body(request: web.Request, *, inflated: bool) -> bytes:
+async def read_body(request: web.Request, *, inflated: bool, most: int = BODY_BYTES) -> bytes:
     """Read the whole body. Raise `RequestRefused` for one that is too long or too slow.
 
-    `inflated` says whether it may be compressed.
+    `inflated` says whether it may be compressed; `most` is how long it may be, inflated or not.
     """
     if not request.can_read_body:
         return b""
     encoding = _encoding_of(request)
     if encoding != IDENTITY and not (inflated and encoding in ENCODINGS):
         raise _encoding_refused(ENCODINGS if inflated else ())
-    if (request.content_length or 0) > BODY_BYTES:
-        raise _too_long()
+    if (request.content_length or 0) > most:
+        raise TooLong(most)
     body = bytearray()
     async for chunk in _chunks(request, _body_pace(request)):
         body += chunk
-        if len(body) > BODY_BYTES:
-            raise _too_long()
-    content = bytes(body) if encoding == IDENTITY else _inflated(bytes(body), encoding)
+        if len(body) > most:
+            raise TooLong(most)
+    content = bytes(body) if encoding == IDENTITY else _inflated(bytes(body), encoding, most)
     keyed = request.get(KEYED_REQUEST)
     if keyed is not None:
         keyed.read(content)
@@ -190,17 +190,13 @@ def _encoding_of(request: web.Request) -> str:
     return request.headers.get(hdrs.CONTENT_ENCODING, IDENTITY).strip().lower()
 
 
-def _inflated(body: bytes, encoding: str) -> bytes:
+def _inflated(body: bytes, encoding: str, most: int) -> bytes:
     try:
-        return inflate(body, encoding, BODY_BYTES)
+        return inflate(body, encoding, most)
     except BodyTooLong:
-        raise _too_long() from None
+        raise TooLong(most) from None
     except BadEncoding:
         raise BadRequest(f"the request body is not {encoding}, or is cut short") from None
-
-
-def _too_long() -> RequestRefused:
-    return RequestRefused(413, f"the request body is longer than {BODY_BYTES} bytes")
 
 
 def _encoding_refused(encodings: Sequence[str]) -> RequestRefused:

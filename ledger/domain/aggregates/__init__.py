@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ledger.domain.aggregates import drive, job, keypair, profile, server, tag
+from ledger.domain.aggregates import drive, job, keypair, profile, server, tag, token
 from ledger.domain.aggregates import housekeeping as acts
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.housekeeping import Act
@@ -12,9 +12,10 @@ from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
+from ledger.domain.aggregates.token import Token
 from ledger.domain.events import Event, Recorded
 
-Aggregate = Job | Drive | Server | Tag | Keypair | Profile | Act
+Aggregate = Job | Drive | Server | Tag | Keypair | Profile | Token | Act
 
 _EVOLVE: dict[str, Callable[[Any, str, Any], Aggregate]] = {
     "job": job.evolve,
@@ -23,6 +24,7 @@ _EVOLVE: dict[str, Callable[[Any, str, Any], Aggregate]] = {
     "tag": tag.evolve,
     "keypair": keypair.evolve,
     "profile": profile.evolve,
+    "token": token.evolve,
     "policy": acts.evolve_policy,
     "sweep": acts.evolve_sweep,
     "compaction": acts.evolve_compaction,

@@ -5,7 +5,7 @@ discarded like anything else that is over; only the stream of retention policies
 """
 
 from datetime import datetime, timedelta
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,8 +24,16 @@ from ledger.domain.events.housekeeping import (
     StreamReleased,
 )
 
-DEFAULT_KEEP = timedelta(days=3)
-"""How long jobs are kept after their end, unless a policy is set."""
+
+class Terms(NamedTuple):
+    """What a policy keeps: each tree for `keep` after its end, and `keep_last` of each series."""
+
+    keep: timedelta
+    keep_last: int
+
+
+DEFAULT_TERMS = Terms(timedelta(days=3), 20)
+"""What is kept unless a policy is set."""
 NOBODY = ""
 """The owner of the ledger's own acts, which is no account."""
 
@@ -37,10 +45,10 @@ class Policy(Struct, frozen=True, gc=False):
 
     history: tuple[RetentionPolicySet, ...] = ()
 
-    def keep(self, at: datetime) -> timedelta:
-        """Return how long ended jobs are kept by the policy that holds at this moment."""
+    def terms(self, at: datetime) -> Terms:
+        """Return what is kept by the policy that holds at this moment."""
         held = self.held(at)
-        return DEFAULT_KEEP if held is None else held.keep
+        return DEFAULT_TERMS if held is None else Terms(held.keep, held.keep_last)
 
     def held(self, at: datetime) -> RetentionPolicySet | None:
         """Return the policy that holds at this moment; None if the default does."""

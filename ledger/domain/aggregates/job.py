@@ -46,6 +46,7 @@ from ledger.domain.events.producers import (
     JobRegistered,
     JobSealed,
     JobSkipped,
+    JobTextsRemoved,
     LateReportRecorded,
     ProgressReported,
 )
@@ -186,7 +187,13 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
             return replace(
                 job, last_modified=at, produced=produced.register(event), labels=event.labels
             )
-        case JobSealed() | JobCancelRequested() | JobCancelSeen() | LateReportRecorded():
+        case (
+            JobSealed()
+            | JobCancelRequested()
+            | JobCancelSeen()
+            | LateReportRecorded()
+            | JobTextsRemoved()
+        ):
             return replace(job, last_modified=at)
         case JobLabelled():
             return replace(

@@ -23,10 +23,12 @@ from ledger.domain.events.producers import (
     JobRegistered,
     JobSealed,
     JobSkipped,
+    JobTextsRemoved,
     LateReportRecorded,
     Outcome,
     ProgressReported,
 )
+from ledger.domain.producers.texts import texts_in
 
 
 class CancelRequest(Struct, frozen=True, gc=False):
@@ -47,7 +49,9 @@ class Produced(Struct, frozen=True, gc=False):
     `cancel_seen` is when the producer said that it knew of a request, to this job or to one above;
     whoever makes the next attempt has to say so again. `shown` is what the attempt has shown in per
     cent, also while its reports do not say; `reported` is its last report that became an event, and
-    `reports` how many did. `late` is how a job that had been abandoned really ended.
+    `reports` how many did. `late` is how a job that had been abandoned really ended. `has_texts`:
+    an event has had a text since words were last removed. `began` and `finished` are when the last
+    attempt, or a group, really did, by what was said of it.
     """
 
     registered: JobRegistered
@@ -66,6 +70,9 @@ class Produced(Struct, frozen=True, gc=False):
     reason: str | None = None
     late: Outcome | None = None
     ended_stops_below: bool = False
+    has_texts: bool = False
+    began: datetime | None = None
+    finished: datetime | None = None
 
     @property
     def is_group(self) -> bool:
@@ -80,11 +87,23 @@ class Produced(Struct, frozen=True, gc=False):
 
 
 def register(event: JobRegistered) -> Produced:
-    return Produced(event, queued=event.ends == "self")
+    return Produced(
+        event,
+        queued=event.ends == "self",
+        has_texts=event.title is not None,
+        began=event.happened_at,
+    )
 
 
 def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     """Return what is known after one more event of the job's stream."""
+    after = _after(produced, recorded)
+    if after.has_texts or not any(texts_in(recorded.event)):
+        return after
+    return replace(after, has_texts=True)
+
+
+def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     event, at = recorded.event, recorded.recorded_at
     match event:
         case JobAttemptStarted():
@@ -99,6 +118,7 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
                 shown=None,
                 reported=None,
                 reports=0,
+                began=event.happened_at or at,
             )
         case JobAttemptLost(last=last):
             lost = produced if last is None else _report(produced, last)
@@ -117,17 +137,19 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
             return replace(produced, cancel=asked)
         case JobCancelSeen():
             return replace(produced, cancel_seen=at)
-        case JobSucceeded():
-            ended = _end(produced, "succeeded")
+        case JobSucceeded(happened_at=happened_at):
+            ended = _end(produced, "succeeded", happened_at or at)
             return replace(ended, ended_stops_below=event.stops_below)
-        case JobSkipped():
-            return _end(produced, "skipped")
-        case JobFailed():
-            return _end(produced, "failed", event.reason)
-        case JobCancelled():
-            return _end(produced, "cancelled", event.reason)
-        case LateReportRecorded(outcome=outcome):
-            return replace(produced, late=outcome)
+        case JobSkipped(happened_at=happened_at):
+            return _end(produced, "skipped", happened_at)
+        case JobFailed(happened_at=happened_at):
+            return _end(produced, "failed", happened_at or at, event.reason)
+        case JobCancelled(happened_at=happened_at):
+            return _end(produced, "cancelled", happened_at or at, event.reason)
+        case LateReportRecorded(outcome=outcome, happened_at=happened_at):
+            return replace(produced, late=outcome, finished=happened_at)
+        case JobTextsRemoved():
+            return replace(produced, has_texts=False)
         case _:
             return produced
 
@@ -137,5 +159,7 @@ def _report(produced: Produced, report: ProgressReported) -> Produced:
     return replace(produced, reported=report, shown=shown)
 
 
-def _end(produced: Produced, outcome: Outcome, reason: str | None = None) -> Produced:
-    return replace(produced, queued=False, outcome=outcome, reason=reason)
+def _end(
+    produced: Produced, outcome: Outcome, finished: datetime, reason: str | None = None
+) -> Produced:
+    return replace(produced, queued=False, outcome=outcome, reason=reason, finished=finished)

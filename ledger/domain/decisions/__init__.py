@@ -16,6 +16,7 @@ from ledger.domain.decisions import (
     power,
     producers,
     tags,
+    tokens,
 )
 from ledger.domain.decisions.room import require_room
 from ledger.domain.quotas import begun_by, check_quota
@@ -49,6 +50,8 @@ _DECISIONS: Mapping[type[Command], Decision] = {
         keypairs.edit_keypair,
         keypairs.delete_keypair,
         change.edit_profile,
+        tokens.issue_token,
+        tokens.remove_tokens,
         jobs.create_job,
         jobs.cancel_job,
         jobs.label_job,
@@ -65,10 +68,12 @@ _DECISIONS: Mapping[type[Command], Decision] = {
         producers.fail_attempt,
         producers.end_job,
         producers.request_cancel,
+        producers.settle_job,
         producers.see_cancel,
         producers.force_end,
         producers.seal_job,
         producers.abandon_job,
+        producers.remove_texts,
         housekeeping.set_retention,
         housekeeping.discard_jobs,
         housekeeping.record_archive,

@@ -6,7 +6,14 @@ What is due is planned from the read models; these decisions check it against th
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
+from ledger.domain.aggregates.housekeeping import (
+    Compaction,
+    Parking,
+    Policy,
+    Restoration,
+    Sweep,
+    Terms,
+)
 from ledger.domain.aggregates.job import Job
 from ledger.domain.commands import (
     DiscardJobs,
@@ -19,6 +26,7 @@ from ledger.domain.commands import (
 )
 from ledger.domain.context import Change, Discarded, Environment, Fact, State
 from ledger.domain.errors.housekeeping import (
+    KeepLastOutOfRange,
     KeepOutOfRange,
     NotDue,
     NotParked,
@@ -42,25 +50,32 @@ from ledger.domain.events.housekeeping import (
 from ledger.domain.events.jobs import job_stream
 
 KEEP_MOST = timedelta(days=36_525)
+KEEP_LAST_MOST = 1_000
+"""Jobs of a series: each plan counts them."""
 
 
 def set_retention(
     command: SetRetention, state: State, environment: Environment
 ) -> Iterator[Change]:
-    """Set how long jobs are kept. Raise `KeepOutOfRange`."""
+    """Set how long jobs are kept. Raise `KeepOutOfRange`, `KeepLastOutOfRange`."""
+    policy = state.act(Policy, POLICY_STREAM) or Policy()
+    held = policy.terms(state.now)
+    keep_last = held.keep_last if command.keep_last is None else command.keep_last
     if not timedelta(0) <= command.keep <= KEEP_MOST:
         raise KeepOutOfRange(KEEP_MOST)
-    policy = state.act(Policy, POLICY_STREAM) or Policy()
-    if not policy.history or policy.keep(state.now) != command.keep:
-        yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, state.now))
+    if not 0 <= keep_last <= KEEP_LAST_MOST:
+        raise KeepLastOutOfRange(KEEP_LAST_MOST)
+    if not policy.history or held != (command.keep, keep_last):
+        yield Fact(POLICY_STREAM, RetentionPolicySet(command.keep, state.now, keep_last))
 
 
 def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -> Iterator[Change]:
     """Discard trees of jobs and other streams. Raise `NotDue`, `NotReleased`, `TreeChanged`."""
     policy = state.act(Policy, POLICY_STREAM) or Policy()
-    keep = policy.keep(state.now)
-    if keep != command.keep or command.cutoff > state.now - keep:
-        raise NotDue(f"what ended at {command.cutoff}", keep)
+    terms = policy.terms(state.now)
+    planned_by = Terms(command.keep, command.keep_last)
+    if terms != planned_by or command.cutoff > state.now - terms.keep:
+        raise NotDue(f"what ended at {command.cutoff}", terms.keep)
     stream = sweep_stream(command.sweep)
     sweep = state.act(Sweep, stream)
     assert sweep is None or not sweep.complete, f"{stream} is over"

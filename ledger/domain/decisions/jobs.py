@@ -184,13 +184,7 @@ def label_job(command: LabelJob, state: State, environment: Environment) -> Iter
     Raise `BadLabel`, `TooManyLabels`, `LabelsFixed`, `JobNotFound`, `JobDiscarded`.
     """
     check_labels(command.labels, command.remove)
-    job = state.job(command.job)
-    if job is not None and job.owner != command.owner:
-        raise JobNotFound(command.job)
-    if (job is None or job.ended is not None) and state.is_spent(command.job):
-        raise JobDiscarded(command.job)
-    if job is None:
-        raise JobNotFound(command.job)
+    job = own_job(state, command.job, command.owner)
     new = {key: value for key, value in command.labels.items() if job.labels.get(key) != value}
     removed = tuple(key for key in dict.fromkeys(command.remove) if key in job.labels)
     if not new and not removed:
@@ -200,6 +194,18 @@ def label_job(command: LabelJob, state: State, environment: Environment) -> Iter
     if job.label_changes >= CHANGES_MOST:
         raise LabelsFixed(job.uuid, CHANGES_MOST)
     yield Fact(job_stream(job.uuid), JobLabelled(new, removed))
+
+
+def own_job(state: State, uuid: str, owner: str) -> Job:
+    """Return the owner's job, whether or not it has ended. Raise `JobNotFound`, `JobDiscarded`."""
+    job = state.job(uuid)
+    if job is not None and job.owner != owner:
+        raise JobNotFound(uuid)
+    if (job is None or job.ended is not None) and state.is_spent(uuid):
+        raise JobDiscarded(uuid)
+    if job is None:
+        raise JobNotFound(uuid)
+    return job
 
 
 def check_labels(labels: Mapping[str, str], removed: Sequence[str] = ()) -> None:

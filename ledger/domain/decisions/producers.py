@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ledger.domain.aggregates.job import ENDINGS, Job
 from ledger.domain.aggregates.produced import Produced
 from ledger.domain.context import Change, Environment, Fact, State
-from ledger.domain.decisions.jobs import DEPTH_LIMIT, check_labels, depth
+from ledger.domain.decisions.jobs import DEPTH_LIMIT, check_labels, depth, own_job
 from ledger.domain.errors import producers as errors
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound, JobOver, TooDeep
 from ledger.domain.events import Event
@@ -31,9 +31,11 @@ from ledger.domain.events.producers import (
     Holder,
     JobAttemptFailed,
     JobAttemptReturned,
+    JobCancelRequested,
     JobCancelSeen,
     JobSealed,
     JobSkipped,
+    JobTextsRemoved,
     LateReportRecorded,
     Outcome,
 )
@@ -46,15 +48,19 @@ from ledger.domain.producers.commands import (
     ForceEnd,
     LoseProducer,
     RegisterJob,
+    RemoveTexts,
     ReportProgress,
     RequestCancel,
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    SettleJob,
     TakeUpJob,
 )
 from ledger.domain.producers.leases import expected, lost
 from ledger.domain.producers.progress import percent
+from ledger.domain.producers.stops import asked_to_stop, is_unattended
+from ledger.domain.producers.texts import DropTexts
 
 CHILDREN_MOST = 10_000
 LOSSES_TOLD = 10
@@ -322,6 +328,7 @@ def _late(attempt: int, end: End, said: Outcome, now: datetime) -> LateReportRec
         result=end.result,
         reason=end.reason if isinstance(end, JobFailed | JobCancelled) else None,
         retryable=end.retryable if isinstance(end, JobFailed) else None,
+        tail=end.tail if isinstance(end, JobFailed) else None,
     )
 
 
@@ -342,6 +349,25 @@ def request_cancel(
         yield from _end(state, job.uuid, JobCancelled("requested", state.now))
     elif produced.is_group:
         yield from _seal(state, job.uuid)
+
+
+def settle_job(command: SettleJob, state: State, environment: Environment) -> Iterator[Change]:
+    """Stop a job that is asked to and on which nobody works; another stays as it is.
+
+    A group is then asked itself, so that its stream says why sub-jobs may be missing.
+    """
+    job = state.job(command.job)
+    if job is None or job.produced is None or not is_unattended(job):
+        return
+    stop = asked_to_stop(job, state.job)
+    if stop is None:
+        return
+    if job.produced.queued:
+        yield from _end(state, job.uuid, JobCancelled("requested", state.now))
+        return
+    if job.produced.cancel is None:
+        yield _fact(job.uuid, JobCancelRequested(stop.left_s(state.now)))
+    yield from _seal(state, job.uuid)
 
 
 def see_cancel(command: SeeCancel, state: State, environment: Environment) -> Iterator[Change]:
@@ -402,6 +428,14 @@ def abandon_job(command: AbandonJob, state: State, environment: Environment) -> 
         yield lost(job, produced, state.now, _look_again_s(produced))
     else:
         yield from _end(state, job.uuid, _abandoned("its producer fell silent"))
+
+
+def remove_texts(command: RemoveTexts, state: State, environment: Environment) -> Iterator[Change]:
+    """Remove the words beside the job, if there are any. Raise `JobNotFound`, `JobDiscarded`."""
+    job = own_job(state, command.job, command.owner)
+    if job.produced is not None and job.produced.has_texts:
+        yield _fact(job.uuid, JobTextsRemoved())
+        yield DropTexts((job.uuid,))
 
 
 def _something_works_below(state: State, job: Job) -> bool:

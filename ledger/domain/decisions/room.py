@@ -24,6 +24,7 @@ from ledger.domain.commands import (
     RecordCompaction,
     RecordRestore,
     ReleaseStream,
+    RemoveTokens,
     SetRetention,
     StartAttempt,
     SucceedJob,
@@ -38,10 +39,12 @@ from ledger.domain.producers.commands import (
     FailAttempt,
     ForceEnd,
     LoseProducer,
+    RemoveTexts,
     RequestCancel,
     ReturnAttempt,
     SealJob,
     SeeCancel,
+    SettleJob,
     TakeUpJob,
 )
 
@@ -50,6 +53,7 @@ _ALWAYS = (
     DeleteServers,
     DeleteTag,
     DeleteKeypair,
+    RemoveTokens,
     CancelJob,
     StartAttempt,  # without which an accepted job could not end
     LoseAttempt,
@@ -64,7 +68,9 @@ _ALWAYS = (
     SeeCancel,
     ForceEnd,
     SealJob,
+    SettleJob,
     AbandonJob,
+    RemoveTexts,
     MarkDriveReady,
     FailImage,
     CompleteResize,

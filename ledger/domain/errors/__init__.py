@@ -40,6 +40,7 @@ class NothingWithUuid(NotFound):
 
     def __init__(self, uuid: str) -> None:
         super().__init__(f"no {self.thing} with uuid {uuid}")
+        self.uuid = uuid
 
 
 class WrongState(Refusal):

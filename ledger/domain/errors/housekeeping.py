@@ -6,7 +6,10 @@ from ledger.domain.errors import Invalid, WrongState
 
 
 class NotDue(WrongState):
-    """What is to be discarded is still running, or has not been over for long enough."""
+    """What is to be discarded is still running, or has not been over for long enough.
+
+    Or it was planned by a policy that no longer holds.
+    """
 
     def __init__(self, what: str, keep: timedelta) -> None:
         super().__init__(f"{what} is not due: jobs are kept for {keep}")
@@ -31,6 +34,13 @@ class KeepOutOfRange(Invalid):
 
     def __init__(self, most: timedelta) -> None:
         super().__init__(f"jobs can be kept for 0 to {most.days} days")
+
+
+class KeepLastOutOfRange(Invalid):
+    """So many jobs of a series cannot be kept."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"of each series, 0 to {most} jobs can be kept")
 
 
 class NotParked(WrongState):

@@ -12,6 +12,7 @@ class JobDiscarded(NotFound):
 
     def __init__(self, uuid: str) -> None:
         super().__init__(f"job {uuid} was discarded; no other can have its uuid")
+        self.uuid = uuid
 
 
 class BadLabel(Invalid):
@@ -27,6 +28,7 @@ class TooManyLabels(Invalid):
 
     def __init__(self, most: int) -> None:
         super().__init__(f"a job can have {most} labels, and a change can name as many")
+        self.limit = most
 
 
 class LabelsFixed(WrongState):
@@ -34,6 +36,7 @@ class LabelsFixed(WrongState):
 
     def __init__(self, uuid: str, most: int) -> None:
         super().__init__(f"the labels of job {uuid} have been changed {most} times, and stay")
+        self.most = most
 
 
 class TooDeep(Invalid):
@@ -48,6 +51,7 @@ class JobOver(WrongState):
 
     def __init__(self, uuid: str, state: str) -> None:
         super().__init__(f"job {uuid} has ended: {state}")
+        self.uuid, self.state = uuid, state
 
 
 class JobHasChildren(WrongState):

@@ -30,6 +30,7 @@ class ParentUnknown(NotFound):
 
     def __init__(self, parent: str) -> None:
         super().__init__(f"no job with uuid {parent} takes sub-jobs")
+        self.parent = parent
 
 
 class ParentOver(WrongState):
@@ -37,6 +38,7 @@ class ParentOver(WrongState):
 
     def __init__(self, parent: str, state: str) -> None:
         super().__init__(f"job {parent} has ended: {state}; it takes no more sub-jobs")
+        self.parent = parent
 
 
 class GroupSealed(WrongState):
@@ -44,6 +46,7 @@ class GroupSealed(WrongState):
 
     def __init__(self, group: str) -> None:
         super().__init__(f"job {group} is sealed: it takes no more sub-jobs")
+        self.group = group
 
 
 class TooManyChildren(Invalid):
@@ -51,6 +54,7 @@ class TooManyChildren(Invalid):
 
     def __init__(self, parent: str, limit: int) -> None:
         super().__init__(f"job {parent} has {limit} sub-jobs; a job has no more")
+        self.limit = limit
 
 
 class AttemptTaken(WrongState):
@@ -58,7 +62,7 @@ class AttemptTaken(WrongState):
 
     def __init__(self, job: str, attempt: int) -> None:
         super().__init__(f"job {job} is at attempt {attempt}, which goes on")
-        self.attempt = attempt
+        self.job, self.attempt = job, attempt
 
 
 class AttemptReplaced(WrongState):
@@ -66,7 +70,7 @@ class AttemptReplaced(WrongState):
 
     def __init__(self, job: str, attempt: int, current: int) -> None:
         super().__init__(f"job {job} is at attempt {current}, not {attempt}")
-        self.current = current
+        self.job, self.current = job, current
 
 
 class JobForced(WrongState):
@@ -74,6 +78,7 @@ class JobForced(WrongState):
 
     def __init__(self, job: str) -> None:
         super().__init__(f"an operator has ended job {job}")
+        self.job = job
 
 
 class ReasonReserved(Invalid):
@@ -88,7 +93,7 @@ class EndedOtherwise(WrongState):
 
     def __init__(self, job: str, ended: str, reported: str) -> None:
         super().__init__(f"job {job} has {ended}, which stays so: it cannot have {reported}")
-        self.ended = ended
+        self.job, self.ended, self.reported = job, ended, reported
 
 
 class NotCancellable(WrongState):
@@ -97,7 +102,7 @@ class NotCancellable(WrongState):
     def __init__(self, job: str, host: str | None) -> None:
         where = "" if host is None else f"; it runs on {host}"
         super().__init__(f"job {job} cannot be cancelled{where}")
-        self.host = host
+        self.job, self.host = job, host
 
 
 class NotAGroup(WrongState):

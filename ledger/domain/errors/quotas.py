@@ -20,6 +20,7 @@ class QuotaExceeded(OverQuota):
         owner = _OWNERS.get(kind, "the account")
         has, helps = _QUOTAS[kind]
         super().__init__(kind, f"{owner} has {limit:,} {has}, and may have no more: {helps}")
+        self.limit = limit
 
 
 _QUOTAS: Mapping[str, tuple[str, str]] = {
@@ -63,3 +64,4 @@ class LedgerBytesSpent(OverQuota):
             f"the account has recorded {limit:,} bytes of changes in 24 hours, and may record no"
             " more: try again later; what it has can be read, stopped, cancelled and deleted",
         )
+        self.limit = limit

@@ -1,10 +1,10 @@
 """The vocabulary: every event the ledger may hold, and the envelope each one carries.
 
-An event says what happened to one stream (a job, a drive, a server, a tag, a keypair, an account's
-profile, or one of the ledger's own acts); `Recorded` adds when, by whom and in which request.
-Events are immutable and the unions are closed: a `match` over one ends in `assert_never`. An event
-may contain nothing secret: passwords, tokens and personal data live in plain tables, because what
-is in the ledger stays there.
+An event says what happened to one stream (a job, a drive, a server, a tag, a keypair, a token, an
+account's profile, or one of the ledger's own acts); `Recorded` adds when, by whom and in which
+request. Events are immutable and the unions are closed: a `match` over one ends in `assert_never`.
+An event may contain nothing secret: passwords, tokens and personal data live in plain tables,
+because what is in the ledger stays there.
 """
 
 from datetime import datetime
@@ -23,6 +23,7 @@ from ledger.domain.events.keypairs import KeypairEvent
 from ledger.domain.events.profiles import ProfileEvent
 from ledger.domain.events.servers import ServerEvent
 from ledger.domain.events.tags import TagEvent
+from ledger.domain.events.tokens import TokenEvent
 from ledger.domain.events.values import Closed
 
 Event = (
@@ -32,6 +33,7 @@ Event = (
     | TagEvent
     | KeypairEvent
     | ProfileEvent
+    | TokenEvent
     | PolicyEvent
     | SweepEvent
     | CompactionEvent

@@ -11,10 +11,14 @@ from ledger.domain.events.values import Closed
 
 
 class RetentionPolicySet(Closed, frozen=True):
-    """From `holds_from` on, what ended longer ago than `keep` is due to be discarded."""
+    """From `holds_from` on, what ended longer ago than `keep` is due to be discarded.
+
+    But of each series, the `keep_last` root jobs that ended last stay, and the last that succeeded.
+    """
 
     keep: timedelta
     holds_from: datetime
+    keep_last: int = 0
 
 
 class DiscardedTree(Closed, frozen=True):

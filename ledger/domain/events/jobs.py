@@ -121,7 +121,10 @@ class JobSucceeded(Closed, frozen=True, omit_defaults=True):
 
 
 class JobFailed(Closed, frozen=True, omit_defaults=True):
-    """The job failed. `error` is in our words, `said` in a producer's; `error_type` is a name."""
+    """The job failed. `error` is in our words, `message` in a producer's; `error_type` is a name.
+
+    `tail` is the end of what its program wrote about it.
+    """
 
     error: str | None = None
     reason: FailureReason | None = None
@@ -131,6 +134,7 @@ class JobFailed(Closed, frozen=True, omit_defaults=True):
     exit: Exit | None = None
     result: Text | None = None
     retryable: bool | None = None
+    tail: Text | None = None
 
 
 class JobCancelled(Closed, frozen=True, omit_defaults=True):

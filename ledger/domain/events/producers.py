@@ -167,6 +167,7 @@ class JobAttemptFailed(Closed, frozen=True, omit_defaults=True):
     message: Text | None = None
     exit: Exit | None = None
     reason: FailureReason | None = None
+    tail: Text | None = None
 
 
 class JobSealed(Closed, frozen=True):
@@ -209,6 +210,11 @@ class LateReportRecorded(Closed, frozen=True, omit_defaults=True):
     result: Text | None = None
     reason: FailureReason | CancelReason | None = None
     retryable: bool | None = None
+    tail: Text | None = None
+
+
+class JobTextsRemoved(Closed, frozen=True):
+    """The words that lay beside the job were removed, as its owner wished; others may follow."""
 
 
 ProducerEvent = (
@@ -221,4 +227,5 @@ ProducerEvent = (
     | JobCancelSeen
     | JobSkipped
     | LateReportRecorded
+    | JobTextsRemoved
 )

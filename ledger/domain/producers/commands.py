@@ -1,7 +1,8 @@
 """What may be asked of the ledger about jobs of producers.
 
 A command of an account has its `owner`. The others come from a producer, whose token was checked,
-or from the service itself. What is to be recorded comes as the event that it becomes.
+or from the service itself. What is to be recorded comes as the event that it becomes, and beside it
+the `words` of the event's texts.
 """
 
 from datetime import datetime
@@ -22,6 +23,7 @@ from ledger.domain.events.producers import (
     JobSkipped,
     ProgressReported,
 )
+from ledger.domain.producers.texts import Words
 
 End = JobSucceeded | JobSkipped | JobFailed | JobCancelled
 
@@ -42,6 +44,7 @@ class RegisterJob(Struct, frozen=True, gc=False):
     holder: Holder | None = None
     end: End | None = None
     chosen: bool = False
+    words: tuple[Words, ...] = ()
 
 
 class TakeUpJob(Struct, frozen=True, gc=False):
@@ -69,6 +72,7 @@ class ReportProgress(Struct, frozen=True, gc=False):
     job: str
     report: ProgressReported
     buffered: bool = False
+    words: tuple[Words, ...] = ()
 
 
 class ReturnAttempt(Struct, frozen=True, gc=False):
@@ -88,6 +92,7 @@ class LoseProducer(Struct, frozen=True, gc=False):
     job: str
     attempt: int
     last: ProgressReported | None = None
+    words: tuple[Words, ...] = ()
     due: int | None = None
 
 
@@ -96,6 +101,7 @@ class FailAttempt(Struct, frozen=True, gc=False):
 
     job: str
     failed: JobAttemptFailed
+    words: tuple[Words, ...] = ()
 
 
 class EndJob(Struct, frozen=True, gc=False):
@@ -107,6 +113,7 @@ class EndJob(Struct, frozen=True, gc=False):
     job: str
     attempt: int
     end: End
+    words: tuple[Words, ...] = ()
 
 
 class RequestCancel(Struct, frozen=True, gc=False):
@@ -115,6 +122,13 @@ class RequestCancel(Struct, frozen=True, gc=False):
     owner: str
     job: str
     request: JobCancelRequested
+    words: tuple[Words, ...] = ()
+
+
+class SettleJob(Struct, frozen=True, gc=False):
+    """End a job in the queue, or seal a group, if it is asked to stop: nobody else would."""
+
+    job: str
 
 
 class SeeCancel(Struct, frozen=True, gc=False):
@@ -151,6 +165,13 @@ class AbandonJob(Struct, frozen=True, gc=False):
     due: int | None = None
 
 
+class RemoveTexts(Struct, frozen=True, gc=False):
+    """Remove the words that lie beside a job, whether or not it has ended."""
+
+    owner: str
+    job: str
+
+
 ProducerCommand = (
     RegisterJob
     | TakeUpJob
@@ -160,8 +181,17 @@ ProducerCommand = (
     | FailAttempt
     | EndJob
     | RequestCancel
+    | SettleJob
     | SeeCancel
     | ForceEnd
     | SealJob
     | AbandonJob
+    | RemoveTexts
 )
+
+_Worded = RegisterJob | ReportProgress | LoseProducer | FailAttempt | EndJob | RequestCancel
+
+
+def words_of(command: object) -> tuple[Words, ...]:
+    """Return the words that a command carries beside what becomes events."""
+    return command.words if isinstance(command, _Worded) else ()

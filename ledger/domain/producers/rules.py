@@ -20,6 +20,7 @@ from ledger.domain.events.producers import (
     JobCancelSeen,
     JobRegistered,
     JobSealed,
+    JobTextsRemoved,
     LateReportRecorded,
     ProgressReported,
 )
@@ -30,6 +31,8 @@ ALONE = ("lost", "forced", "expired")
 
 def violation(job: Job, produced: Produced, event: Event) -> str | None:
     """Return why this event may not come next in the job's stream; None if it may."""
+    if isinstance(event, JobTextsRemoved):
+        return None if produced.has_texts else "there were no texts"
     if job.state != "started":
         return _after_end(job, produced, event)
     match event:

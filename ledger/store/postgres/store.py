@@ -38,7 +38,7 @@ from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.tables import MOVING, create_tables, require_home
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, StampsRefused
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import leases, spent_ids
+from ledger.store.tables import leases, spent_ids, texts
 from ledger.store.tables.secrets import write_secret
 from ledger.store.whole_streams import beginnings
 
@@ -220,6 +220,7 @@ class PostgresStore:
                 claims.record_or_fail(cursor, batch.claims)
                 for secret in batch.secrets:
                     write_secret(cursor, secret)
+                texts.write(cursor, batch.texts)
                 self._projection.write(cursor, batch.puts, batch.drops)
                 tasks.defer(connection, batch.tasks)
                 last = _insert_events(connection, batch, self._clock.parameter())

@@ -61,7 +61,7 @@ from ledger.store.sqlite.disk import Disk
 from ledger.store.sqlite.long_reads import LongReads
 from ledger.store.sqlite.wal import Wal
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import leases, spent_ids
+from ledger.store.tables import leases, spent_ids, texts
 from ledger.store.tables.secrets import write_secret
 from ledger.store.upgrade import upgrade
 from ledger.store.whole_streams import beginnings
@@ -303,6 +303,7 @@ class SqliteStore:
             _record_claims(cursor, batch.claims)
             for secret in batch.secrets:
                 write_secret(cursor, secret)
+            texts.write(cursor, batch.texts)
             _change_leases(cursor, batch)
             self._projection.write(cursor, batch.puts, batch.drops)
             return positions[-1] if positions else head(cursor)[0]

@@ -6,16 +6,21 @@ The stored table is still called `endings`.
 
 from ledger.store.seam import Cursor
 
-_RECORD = (
+_NOTE = (
     "INSERT INTO endings SELECT CAST(? AS text), coalesce(max(nth), 0) + 1 FROM endings WHERE true"
-    " ON CONFLICT (account) DO UPDATE SET nth = excluded.nth RETURNING nth"
+    " ON CONFLICT (account) DO UPDATE SET nth = excluded.nth"
 )
 
 
 def record(cursor: Cursor, account: str) -> int:
     """Revoke all logins of this account and return the number; in exclusive work only."""
-    cursor.execute(_RECORD, (account,))
+    cursor.execute(f"{_NOTE} RETURNING nth", (account,))
     return int(cursor.fetchall()[0][0])
+
+
+def note(cursor: Cursor, account: str) -> None:
+    """Do the same within a command's transaction; of two at the same moment, one collides."""
+    cursor.execute(_NOTE, (account,))
 
 
 def last_of(cursor: Cursor, account: str) -> int:

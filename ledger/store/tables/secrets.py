@@ -1,15 +1,18 @@
-"""The plain tables that commands write beside their events: VNC passwords, personal fields."""
+"""The plain tables that commands write beside their events: passwords, personal fields, tokens."""
 
 from typing import assert_never
 
 from ledger.domain.context import (
+    AddToken,
     CopyVncPassword,
+    DropTokens,
     DropVncPassword,
     Secret,
     SetPersonal,
     SetVncPassword,
 )
 from ledger.store.seam import Cursor
+from ledger.store.tables import login_revocations, tokens
 
 
 def write_secret(cursor: Cursor, secret: Secret) -> None:
@@ -36,5 +39,10 @@ def write_secret(cursor: Cursor, secret: Secret) -> None:
                     " ON CONFLICT (account, field) DO UPDATE SET value = excluded.value",
                     (account, field, value),
                 )
+        case AddToken():
+            tokens.add(cursor, secret)
+        case DropTokens(owner=owner, tokens=dropped, removed=removed):
+            tokens.drop(cursor, dropped, removed)
+            login_revocations.note(cursor, owner)
         case _:
             assert_never(secret)

@@ -34,6 +34,16 @@ CREATE TABLE IF NOT EXISTS personal_fields (
     value TEXT NOT NULL,
     PRIMARY KEY (account, field)
 ) WITHOUT ROWID;
+-- Free words of jobs, the newest in each slot; the event at this version of the job's stream has the
+-- digest of salt and words.
+CREATE TABLE IF NOT EXISTS texts (
+    job TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    salt BLOB NOT NULL,
+    words TEXT NOT NULL,
+    PRIMARY KEY (job, slot)
+);
 CREATE TABLE IF NOT EXISTS accounts (
     uuid TEXT PRIMARY KEY,
     email TEXT NOT NULL UNIQUE,
@@ -69,6 +79,27 @@ CREATE TABLE IF NOT EXISTS tokens (
     created TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tokens_of_account ON tokens (account);
+-- What each token may do: one without a row is refused, and the scopes `*` are whatever its account may.
+CREATE TABLE IF NOT EXISTS token_grants (
+    token TEXT PRIMARY KEY,
+    scopes TEXT NOT NULL,
+    restrictors TEXT NOT NULL,
+    source TEXT,
+    expires TEXT,
+    issuer TEXT,
+    used TEXT
+) WITHOUT ROWID;
+-- Removed tokens are known for a while, so that a program that still has one learns why it is refused.
+CREATE TABLE IF NOT EXISTS removed_tokens (
+    token_hash BLOB PRIMARY KEY,
+    removed TEXT NOT NULL
+) WITHOUT ROWID;
+-- The keys from which the tokens of jobs are derived: the newest signs, the one before it still counts.
+CREATE TABLE IF NOT EXISTS job_token_keys (
+    number INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    made TEXT NOT NULL
+);
 -- From where accounts have logged in by their passwords: a keyed hash of each address.
 CREATE TABLE IF NOT EXISTS known_places (
     account TEXT NOT NULL,

@@ -12,8 +12,9 @@ from ledger.domain.errors.quotas import LedgerBytesSpent
 from ledger.domain.errors.store import AlreadyClaimed, StoreFailed, StoreFull
 from ledger.domain.events import Recorded
 from ledger.domain.idempotency import RecordedClaim
-from ledger.domain.producers.commands import ReportProgress
+from ledger.domain.producers.commands import ReportProgress, words_of
 from ledger.domain.producers.leases import Expect, Forget
+from ledger.domain.producers.texts import DropTexts
 from ledger.store.patience import read_patiently
 from ledger.store.seam import Conflict, Projection, Store
 from ledger.store.tables import idempotency_keys as claims
@@ -74,10 +75,13 @@ class Decider:
                     unit.stage(stream, Recorded(at, actor, request_id, event))
                 case Discarded():
                     unit.discard(change)
+                case DropTexts():
+                    unit.texts.append(change)
                 case Expect() | Forget():
                     unit.change_lease(change)
                 case _:
                     unit.secrets.append(change)
+        unit.keep(words_of(waiting.command))
         batch.settle(unit)
 
     def _has_spent(self, waiting: WaitingCommand) -> bool:

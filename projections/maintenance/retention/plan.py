@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ledger.archives import Shelf
 from ledger.codec import decode
-from ledger.domain.aggregates.housekeeping import Compaction, Sweep
+from ledger.domain.aggregates.housekeeping import Compaction, Sweep, Terms
 from ledger.domain.events.housekeeping import (
     DiscardedTree,
     JobsDiscarded,
@@ -29,7 +29,7 @@ from projections.streams import (
     pending_sweeps,
     sweeps,
 )
-from projections.views.retention import BEGINNING, Key, departed, ended_trees
+from projections.views.retention import BEGINNING, Key, departed, ended_trees, floors_of
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ OpenLog = Callable[[], AbstractContextManager[Log]]
 """Opens the log as of now."""
 
 
-def plan_of(open_log: OpenLog, keep: timedelta, cutoff: datetime) -> Plan:
+def plan_of(open_log: OpenLog, terms: Terms, cutoff: datetime) -> Plan:
     """Return what is due by the cutoff of all that is shown; what is parked stays.
 
     It is read from one snapshot after another: a plan may be so large that a single one would keep
@@ -47,13 +47,15 @@ def plan_of(open_log: OpenLog, keep: timedelta, cutoff: datetime) -> Plan:
         parked = {parking.stream for parking in parkings(log) if parking.handling == "parked"}
         acts, position = list(old_acts(log)), log.last_position()
         reached = position_at(log.cursor(), cutoff)
-    trees = _walk(open_log, partial(ended_trees, cutoff=cutoff, reached=reached))
+        floors = floors_of(log.cursor())
+    ended = partial(ended_trees, cutoff=cutoff, reached=reached, terms=terms, floors=floors)
+    trees = _walk(open_log, ended)
     gone = _walk(open_log, partial(departed, cutoff=cutoff, reached=reached))
     return plan(
         (tree for tree in trees if parked.isdisjoint(job_stream(job.uuid) for job in tree.jobs)),
         (each for each in gone if each.stream not in parked),
         acts,
-        keep=keep,
+        terms=terms,
         cutoff=cutoff,
         position=position,
     )
@@ -70,14 +72,15 @@ def _walk(
         yield from found
 
 
-def plan_as_of(open_log: OpenLog, shelf: Shelf, keep: timedelta, moment: datetime) -> Plan:
+def plan_as_of(open_log: OpenLog, shelf: Shelf, terms: Terms, moment: datetime) -> Plan:
     """Return what a policy discards at a moment, or would have discarded, of all shown then.
 
-    It includes trees discarded since, if the store or an archive still knows them. At a future
-    moment it is what is due by then if nothing else happens. Raise `BadArchive`.
+    It includes trees discarded since, if the store or an archive still knows them; which series
+    they were of is not looked up. At a future moment it is what is due by then if nothing else
+    happens. Raise `BadArchive`.
     """
-    cutoff = cutoff_at(moment, keep)
-    planned = plan_of(open_log, keep, cutoff)
+    cutoff = cutoff_at(moment, terms.keep)
+    planned = plan_of(open_log, terms, cutoff)
     with open_log() as log:
         since = [tree for tree in _discarded_since(log, shelf, moment) if tree.ended < cutoff]
     if not since:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ledger.application import Ledger
 from ledger.archives import Shelf
-from ledger.domain.aggregates.housekeeping import Parking
+from ledger.domain.aggregates.housekeeping import Parking, Terms
 from ledger.domain.clock_trust import Reading, behind, behind_text, moved, moved_text, watch
 from ledger.domain.commands import ReleaseStream, SetRetention
 from ledger.domain.errors import Expected
@@ -77,9 +77,14 @@ class Retention:
         """Stop current and later runs soon, with `RetentionStopped`."""
         self._stopping.set()
 
-    def set(self, keep: timedelta) -> None:
-        """Keep jobs for this long from now on. Raise `KeepOutOfRange`."""
-        self._ledger.execute_blocking(SetRetention(keep), OPERATOR)
+    def set(self, keep: timedelta, keep_last: int | None = None) -> Terms:
+        """Keep jobs for this long from now on, and so many of each series; return what holds.
+
+        By default as many of a series as before. Raise `KeepOutOfRange`, `KeepLastOutOfRange`.
+        """
+        self._ledger.execute_blocking(SetRetention(keep, keep_last), OPERATOR)
+        with self._ledger.log() as stored:
+            return policy_of(stored).terms(self._now())
 
     def status(self) -> RetentionStatus:
         """Return the policy, and what was and will be discarded by it."""
@@ -98,15 +103,24 @@ class Retention:
         """
         self._ledger.execute_blocking(ReleaseStream(stream, skip), OPERATOR)
 
-    def plan(self, as_of: datetime | None = None, keep: timedelta | None = None) -> Plan:
+    def plan(
+        self,
+        as_of: datetime | None = None,
+        keep: timedelta | None = None,
+        keep_last: int | None = None,
+    ) -> Plan:
         """Return what a sweep would discard, or would have discarded, at a moment by a policy.
 
         By default the moment is now, and the policy the one that holds then.
         """
         moment = as_of or self._now()
         with self._ledger.log() as stored:
-            kept = policy_of(stored).keep(moment) if keep is None else keep
-        return plan_as_of(self._ledger.log, Shelf(self._archives), kept, moment)
+            held = policy_of(stored).terms(moment)
+        terms = Terms(
+            held.keep if keep is None else keep,
+            held.keep_last if keep_last is None else keep_last,
+        )
+        return plan_as_of(self._ledger.log, Shelf(self._archives), terms, moment)
 
     def run(self, digest: str | None = None) -> Ran:
         """Discard what is due, or exactly the plan with this digest, and archive it.
@@ -143,9 +157,9 @@ class Retention:
     def _sweep(self, by: Caller, digest: str | None) -> Swept | None:
         now = self._now()
         with self._ledger.log() as stored:
-            keep = policy_of(stored).keep(now)
-        cutoff = cutoff_at(now, keep) if digest is None else _cutoff_of(digest)
-        plan = plan_of(self._ledger.log, keep, cutoff)
+            terms = policy_of(stored).terms(now)
+        cutoff = cutoff_at(now, terms.keep) if digest is None else _cutoff_of(digest)
+        plan = plan_of(self._ledger.log, terms, cutoff)
         if digest is not None and plan.digest != digest:
             raise PlanChanged("something else would be discarded by now: plan anew")
         if not plan:

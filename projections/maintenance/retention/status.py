@@ -76,6 +76,7 @@ class RetentionStatus(Struct, frozen=True):
     """
 
     keep: timedelta
+    keep_last: int
     since: datetime | None
     next_due: datetime | None
     swept: SweepSummary | None
@@ -99,11 +100,13 @@ def read_status(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Rete
     """Read the status of this log, with these archives."""
     policy = policy_of(log)
     parked = parked_streams(log)
+    terms = policy.terms(now)
     due = due_of(log, policy, parked, now)
     watched = clock_watch.find(log.cursor(), reading.boot)
     archives, unreadable = _archives(shelf)
     return RetentionStatus(
-        keep=policy.keep(now),
+        keep=terms.keep,
+        keep_last=terms.keep_last,
         since=due.since,
         next_due=due.at,
         swept=_summary(sweeps(log)[-1:]),
@@ -119,10 +122,11 @@ def read_status(log: Log, shelf: Shelf, now: datetime, reading: Reading) -> Rete
 
 def due_of(log: Log, policy: Policy, parked: Iterable[Parking], now: datetime) -> Due:
     """Return when the next tree is due that is not parked."""
-    held = policy.held(now)
-    ended = first_end(log.cursor(), [one.stream.partition("-")[2] for one in parked])
+    held, terms = policy.held(now), policy.terms(now)
+    jobs = [one.stream.partition("-")[2] for one in parked]
+    ended = first_end(log.cursor(), jobs, terms, now)
     return Due(
-        None if ended is None else ended + policy.keep(now),
+        None if ended is None else ended + terms.keep,
         None if held is None else held.holds_from,
     )
 

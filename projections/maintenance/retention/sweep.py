@@ -24,7 +24,7 @@ from ledger.store.unit_of_work import tree_guard
 from ledger.store.writer import Caller
 from projections.maintenance.retention.plan import plan_of
 from projections.streams import parkings, rows_of_stream
-from projections.views.retention import rows_that_show
+from projections.views.retention import floors_of, rows_that_show, staying_among
 
 READER = "sweep"
 TREES_AT_ONCE = 20
@@ -104,6 +104,7 @@ class _Sweep:
         self._done = Swept(uuid)
         with ledger.log() as log:
             released = [one for one in parkings(log) if one.handling == "skip"]
+            self._floors = floors_of(log.cursor())
         self._skipped = {parking.stream for parking in released}
 
     def run(self) -> Swept:
@@ -122,7 +123,7 @@ class _Sweep:
         """
         streams = self._plan.streams
         if self._done.parked:
-            streams = plan_of(self._ledger.log, self._plan.keep, self._plan.cutoff).streams
+            streams = plan_of(self._ledger.log, self._plan.terms, self._plan.cutoff).streams
         return sorted(streams, key=lambda stream: stream.startswith("compaction-"))
 
     def _discard(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> None:
@@ -138,7 +139,12 @@ class _Sweep:
             raise RetentionStopped("the sweep was interrupted")
         rows = _Rows([], [], [])
         with self._ledger.log() as log:
-            due_trees = tuple(tree for tree in trees if self._add(log, tree.streams(), rows))
+            staying = self._staying(log, trees)
+            due_trees = tuple(
+                tree
+                for tree in trees
+                if tree.jobs[0] not in staying and self._add(log, tree.streams(), rows)
+            )
             due_streams = tuple(stream for stream in streams if self._add(log, [stream], rows))
             for tree in due_trees:
                 rows.guards.append(guards.version_of(log.cursor(), tree_guard(tree.jobs[0])))
@@ -148,6 +154,12 @@ class _Sweep:
         except TreeChanged:
             return False
         return True
+
+    def _staying(self, log: Log, trees: Sequence[DiscardedTree]) -> set[str]:
+        """Return the roots of those that stay after all: a late report may be of a success."""
+        cursor, terms = log.cursor(), self._plan.terms
+        roots = [tree.jobs[0] for tree in trees]
+        return set(staying_among(cursor, roots, terms, self._plan.moment, self._floors))
 
     def _record(
         self,
@@ -169,6 +181,7 @@ class _Sweep:
             tuple(rows.unread),
             last,
             tuple(rows.guards),
+            plan.keep_last,
         )
         self._ledger.maintenance.check()
         self._ledger.execute_blocking(command, self._by)

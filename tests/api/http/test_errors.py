@@ -58,6 +58,8 @@ NEVER_OVER_HTTP = {
     "InvalidAccount",
     "InvalidTokenName",
     "OutsideTree",
+    # Below /api/v1, where errors have another shape.
+    "Problem",
 }
 
 TAMPERED_WITH = {"LeavesMissing", "UnknownEvent", "UnreadableStream"}

@@ -260,6 +260,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("parse", PARSERS.values(), ids=PARSERS)
+@pytest.mark.thorough
 def test_parsers_are_linear(parse: Parse) -> None:
     """A text that is 16 times as long takes at most 32 times as long, whatever it is."""
     for unit in UNITS:
@@ -268,6 +269,7 @@ def test_parsers_are_linear(parse: Parse) -> None:
             assert cost.is_linear, f"{before!r} + n * {unit!r} + {after!r}: {cost}"
 
 
+@pytest.mark.thorough
 def test_the_measure_finds_what_is_not_linear() -> None:
     """It would see a parser that looks at every pair."""
     quadratic = re.compile(r"(\\*)(,|$)")

@@ -86,7 +86,9 @@ async def test_staff_spend_their_own_budget(api: Api) -> None:
     path = f"/jobs/{job}/?owner={ALICE.uuid}&wait=50"
     async with waiting(api, job):
         looking = asyncio.create_task(api.get(path, by=AUDITOR))
-        await wait_until("the auditor waits too", lambda: len(api.service.feed._watchers[job]) == 2)
+        await wait_until(
+            "the auditor waits too", lambda: api.service.feed._watchers.count(job) == 2
+        )
         assert_too_much(await api.get(path, by=AUDITOR))
         await api.succeed(job)
     assert (await looking).status == 200

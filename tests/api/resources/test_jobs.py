@@ -170,6 +170,8 @@ def leaf(uuid: str, **said: Any) -> JobTree:
         copied=None,
         reported=None,
         source=None,
+        cancellable=1,
+        unattended=0,
     )
     return JobTree(replace(row, **said), [], [])
 

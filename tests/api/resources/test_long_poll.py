@@ -37,7 +37,7 @@ async def waiting(
     request = api.get(f"/jobs/{job}/?wait={wait}", headers=headers, by=by)
     task = asyncio.create_task(request)
     try:
-        await wait_until("the job is watched", lambda: api.service.feed._watchers.get(job))
+        await wait_until("the job is watched", lambda: api.service.feed._watchers.count(job))
         assert not task.done()
         yield task
         async with patience("the answer"):
@@ -238,8 +238,8 @@ async def test_no_change_is_missed(api: Api) -> None:
                 return
 
     async def work(job: str) -> None:
-        await wait_until("it is watched", lambda: api.service.feed._watchers.get(job))
-        await wait_until("so is what is above", lambda: api.service.feed._watchers.get(parent))
+        await wait_until("it is watched", lambda: api.service.feed._watchers.count(job))
+        await wait_until("so is what is above", lambda: api.service.feed._watchers.count(parent))
         await api.do(UpdateProgress(job, 1, 1))
         await wait_until("the first change is answered", lambda: asked[job] and asked[parent])
         for progress in range(2, 60):
@@ -293,9 +293,7 @@ async def test_many_who_wait_cost_nothing(api: Api, monkeypatch: pytest.MonkeyPa
     # The client has a hundred connections: one for whoever is told of everything, and the others.
     async with listening(api) as listener:
         answers = [asyncio.create_task(api.get(path)) for _ in range(500)]
-        await wait_until(
-            "all who can wait", lambda: len(api.service.feed._watchers.get(job, ())) == 99
-        )
+        await wait_until("all who can wait", lambda: api.service.feed._watchers.count(job) == 99)
         monkeypatch.setattr(api.service.views, "job", noted)
         for _ in range(10):
             await api.do(UpdateProgress(await begun_job(api), 1, 5))

@@ -43,10 +43,24 @@ def plan(data: Path, *arguments: str) -> str:
     return digest.removeprefix("digest: ")
 
 
+LAST = "and the last 20 of each series\n"
+
+
+def test_a_policy_says_how_many_of_a_series_are_kept(old: Path) -> None:
+    """And as many are kept by the next, unless it says otherwise."""
+    for arguments, last in ((("--keep-last", "5"), 5), ((), 5), (("--keep-last", "0"), 0)):
+        said = ask("retention", "set", "P3D", *arguments, "--data", old).out
+        assert said.endswith(f"and the last {last} of each series\n")
+        shown = ask("retention", "show", "--data", old).out
+        assert re.search(rf"and of each series +the last {last}, and the last success", shown)
+    refused = ask("retention", "set", "P3D", "--keep-last", "1001", "--data", old)
+    assert refused == (1, "", "Error: of each series, 0 to 1000 jobs can be kept\n")
+
+
 def test_a_policy_is_set_planned_and_run(old: Path) -> None:
     """Also while the service runs; a plan names the jobs and changes nothing."""
     answer = ask("retention", "set", "P20D", "--data", old)
-    assert answer == (0, "jobs are kept for P20D from now on\n", "")
+    assert answer == (0, f"jobs are kept for P20D from now on, {LAST}", "")
     assert ask("retention", "run", "--data", old) == (0, "nothing was due\n", "")
     ask("retention", "set", "P1DT6H", "--data", old)
     shown = ask("retention", "show", "--data", old).out
@@ -147,7 +161,7 @@ def test_durations(data: Path, given: str) -> None:
     """Are told as they could be given."""
     old_ledger(data)
     told = ask("retention", "set", given, "--data", data).out
-    assert told == f"jobs are kept for {given.replace('P2W', 'P14D')} from now on\n"
+    assert told == f"jobs are kept for {given.replace('P2W', 'P14D')} from now on, {LAST}"
 
 
 def test_nothing_is_made_where_there_is_no_ledger(data: Path) -> None:

@@ -232,6 +232,7 @@ NONSENSE = (
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
+@pytest.mark.thorough
 def test_nonsense_in_the_database(sick: Sick, nonsense: str) -> None:
     """Whatever it is, the doctor makes all checks that can be made."""
     with Opened(sick.file, now=lambda: NOW) as opened:

@@ -131,7 +131,7 @@ def test_a_discarded_job_has_no_labels_any_more() -> None:
     """Though its events may still be there."""
     keep = timedelta(days=3)
     tree = DiscardedTree(ME, ("j",), START - keep - keep)
-    discard = DiscardJobs("1", keep, START - keep, 7, (tree,), (), (), guards=(0,))
+    discard = DiscardJobs("1", keep, START - keep, 7, (tree,), (), (), guards=(0,), keep_last=20)
     given(OVER, discard).when(LabelJob(ME, "j", {"env": "x"})).then_refused(JobDiscarded)
 
 

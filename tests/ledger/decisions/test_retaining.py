@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS
 from ledger.domain.commands import (
     CancelJob,
     CreateJob,
@@ -18,7 +20,13 @@ from ledger.domain.commands import (
     SucceedJob,
 )
 from ledger.domain.context import Discarded, Fact
-from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue, NotParked, NotReleased
+from ledger.domain.errors.housekeeping import (
+    KeepLastOutOfRange,
+    KeepOutOfRange,
+    NotDue,
+    NotParked,
+    NotReleased,
+)
 from ledger.domain.events import Recorded
 from ledger.domain.events.housekeeping import (
     ArchiveWritten,
@@ -35,7 +43,7 @@ from tests.support.deciding import given
 from tests.support.world import ME, START
 
 POLICY = "policy-retention"
-KEEP = timedelta(days=3)
+KEEP, KEEP_LAST = DEFAULT_TERMS
 CUTOFF = START - KEEP
 LONG_AGO = CUTOFF - timedelta(days=1)
 TICK = timedelta(microseconds=1)
@@ -55,10 +63,13 @@ def discard(
     streams: tuple[str, ...] = (),
     unread: tuple[str, ...] = (),
     keep: timedelta = KEEP,
+    keep_last: int = KEEP_LAST,
     last: bool = False,
 ) -> DiscardJobs:
     guards = tuple(0 for _ in trees)
-    return DiscardJobs("1", keep, START - keep, 7, trees, streams, ROWS, unread, last, guards)
+    return DiscardJobs(
+        "1", keep, START - keep, 7, trees, streams, ROWS, unread, last, guards, keep_last
+    )
 
 
 def discarded(
@@ -72,7 +83,7 @@ def discarded(
 
 def test_a_policy_takes_effect_at_once() -> None:
     """The default is none that was set."""
-    given().when(SetRetention(KEEP)).then(Fact(POLICY, RetentionPolicySet(KEEP, START)))
+    given().when(SetRetention(KEEP)).then(Fact(POLICY, RetentionPolicySet(KEEP, START, 20)))
 
 
 def test_a_policy_in_force_is_not_set_again() -> None:
@@ -84,7 +95,32 @@ def test_a_policy_takes_effect_at_once_even_after_one_set_in_the_future() -> Non
     later = START + timedelta(days=1)
     given(Fact(POLICY, RetentionPolicySet(timedelta(days=9), later))).when(
         SetRetention(timedelta(days=5))
-    ).then(Fact(POLICY, RetentionPolicySet(timedelta(days=5), START)))
+    ).then(Fact(POLICY, RetentionPolicySet(timedelta(days=5), START, 20)))
+
+
+def test_a_policy_keeps_as_many_of_each_series_as_it_says() -> None:
+    """One that does not say so keeps as many as the one before; one of version 1 keeps none."""
+    given().when(SetRetention(KEEP, 5)).then(Fact(POLICY, RetentionPolicySet(KEEP, START, 5)))
+    given(SetRetention(KEEP, 5)).when(SetRetention(KEEP)).then()
+    given(SetRetention(KEEP, 5)).when(SetRetention(KEEP, 6)).then(
+        Fact(POLICY, RetentionPolicySet(KEEP, START, 6))
+    )
+    days = timedelta(days=5)
+    given(Fact(POLICY, RetentionPolicySet(KEEP, START))).when(SetRetention(days)).then(
+        Fact(POLICY, RetentionPolicySet(days, START, 0))
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "is_fine"), [(-1, False), (0, True), (1_000, True), (1_001, False)]
+)
+def test_only_so_many_of_a_series_can_be_kept(count: int, *, is_fine: bool) -> None:
+    """Each plan counts them."""
+    tried = given().when(SetRetention(KEEP, count))
+    if is_fine:
+        assert tried.refusal is None
+    else:
+        tried.then_refused(KeepLastOutOfRange, "0 to 1000 jobs")
 
 
 @pytest.mark.parametrize("keep", [timedelta(0), timedelta(days=36_525)])
@@ -169,8 +205,9 @@ def test_a_plan_by_another_policy_is_refused() -> None:
     """By one that held before, or a cutoff that lies too late."""
     refused = given(ENDED, SetRetention(timedelta(days=9))).when(discard(TREE))
     refused.then_refused(NotDue, "9 days")
-    early = DiscardJobs("1", KEEP, CUTOFF + TICK, 7, (TREE,), (), ROWS, guards=(0,))
+    early = replace(discard(TREE), cutoff=CUTOFF + TICK)
     given(ENDED).when(early).then_refused(NotDue, "3 days")
+    given(ENDED).when(discard(TREE, keep_last=19)).then_refused(NotDue, "3 days")
 
 
 # What cannot be read

@@ -235,6 +235,7 @@ def check_shown(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("nth", range(3))
+@pytest.mark.thorough
 def test_any_history_is_remembered_as_it_is_stored(tmp_path: Path, seed: int, nth: int) -> None:
     """And as it is rebuilt and replayed."""
     environment = Foreseen(quotas=QUOTAS, addresses=NETWORK)

@@ -163,6 +163,7 @@ def test_a_full_disk_in_a_commit_leaves_nothing(begun: Path, failing: Failing) -
     "call",
     [pytest.param(call, marks=[] if "data" in call else pytest.mark.long) for call in HARMLESS],
 )
+@pytest.mark.thorough
 def test_an_error_at_a_system_call(begun: Path, call: str) -> None:
     claims = claims_of(begun, call)
     assert len(claims) > len(COMMANDS)

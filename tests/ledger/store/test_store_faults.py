@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[3]
 STRACE = shutil.which("strace")
 COUNT = 30
 
+pytestmark = pytest.mark.process
+
 
 class Said:
     """What the process said, in order."""

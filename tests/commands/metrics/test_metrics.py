@@ -13,10 +13,10 @@ from api.metrics.table import METRICS
 from ledger.store.metrics import PREFIX, Metric
 from tests.acceptance.client import data_blocks
 from tests.acceptance.running import Machine, Server, run_command
-from tests.metrics.conftest import Told
+from tests.commands.metrics.conftest import Told
 from tests.support.wait import wait_for
 
-MONITORING = Path(__file__).resolve().parents[2] / "scripts" / "monitoring"
+MONITORING = Path(__file__).resolve().parents[3] / "scripts" / "monitoring"
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 SAMPLES = {
     f"{PREFIX}{metric.name}{suffix}" for metric in METRICS for suffix in SUFFIXES[metric.kind]

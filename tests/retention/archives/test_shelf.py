@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import ledger.archives.shelf
 from ledger.archives import ArchivedTree, ArchiveMissing, BadArchive, Shelf, write_archive
 from ledger.store.seam import LoggedEvent
-from tests.archives.making import FEW, history, logged, tree, trees_of
+from tests.retention.archives.making import FEW, history, logged, tree, trees_of
 
 NAMES = ["a", "b", "c", "d"]
 LAST = 60

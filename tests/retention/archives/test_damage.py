@@ -26,7 +26,7 @@ from ledger.archives.layout import (
     index,
     pack,
 )
-from tests.archives.making import FEW, history, small_frames, trees_of
+from tests.retention.archives.making import FEW, history, small_frames, trees_of
 
 EVENTS = history(range(1, 4 * FEW))
 TREES = trees_of(EVENTS, 100)
@@ -63,6 +63,7 @@ def check_nothing_false(file: Path) -> None:
             assert read(Archive.open(file)) == expected
 
 
+@pytest.mark.thorough
 def test_every_edited_byte_is_found(file: Path) -> None:
     """Whichever byte is another, reading says so and gives nothing that was not written."""
     whole = file.read_bytes()

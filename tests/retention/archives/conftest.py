@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.archives.making import small_frames
 from tests.images.conftest import open_files, small_disk
+from tests.retention.archives.making import small_frames
 
 __all__ = ["few_in_a_frame", "open_files", "small_disk"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.images.pools import Pool
 from ledger.store.metrics import PREFIX
-from tests.metrics.conftest import samples
+from tests.commands.metrics.conftest import samples
 from tests.postgres.workers.fleet import MIB, Fleet, Worker, fleet_on
 from tests.support.wait import PATIENCE_S, wait_for
 

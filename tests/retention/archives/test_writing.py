@@ -15,9 +15,9 @@ import pytest
 import ledger.archives.writer
 from ledger.archives import Archive, ArchiveNotWritten, Shelf, write_archive
 from ledger.store.seam import LoggedEvent
-from tests.archives.making import FEW, history, logged, noise, trees_of
+from tests.retention.archives.making import FEW, history, logged, noise, trees_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EVENTS = history(range(1, 4 * FEW))
 
 
@@ -45,7 +45,7 @@ def test_no_room_at_any_byte(tmp_path: Path) -> None:
         import resource, sys
         from pathlib import Path
         from ledger.archives import ArchiveNotWritten, write_archive
-        from tests.archives.making import history, small_frames, trees_of
+        from tests.retention.archives.making import history, small_frames, trees_of
         directory, events = Path(sys.argv[1]), history(range(1, 20))
         with small_frames():
             size = write_archive(directory, "whole", events, trees_of(events, 99)).bytes
@@ -168,7 +168,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
         import signal, sys
         from pathlib import Path
         from ledger.archives import write_archive
-        from tests.archives.making import history, small_frames
+        from tests.retention.archives.making import history, small_frames
 
         def events():
             yield from history(range(1, 1_000))

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from ledger.archives import Archive, ArchivedTree, write_archive
 from ledger.archives.streams import StreamIndex, StreamIndexBuilder
 from ledger.store.seam import LoggedEvent
-from tests.archives.making import FEW, history, logged, moment, tree
+from tests.retention.archives.making import FEW, history, logged, moment, tree
 
-GOLDEN = Path(__file__).parents[1] / "ledger" / "golden_events.jsonl"
+GOLDEN = Path(__file__).parents[2] / "ledger" / "golden_events.jsonl"
 
 positions = st.integers(1, 2**63 - 1)
 names = st.sampled_from(["job-1", "job-2", "drive-1"]) | st.text(max_size=8)

@@ -1,0 +1,1 @@
+"""`/api/v1`: where any program records an operation of its own as a job."""

@@ -1,0 +1,32 @@
+"""`GET /api/v1`: what this service is, and what clients may rely on."""
+
+from aiohttp import web
+
+from api.http.fields import Representation
+from api.http.responses import json_answer
+from api.service.version import VERSION
+from api.v1.bodies import END_BYTES, REGISTRATION_BYTES, REPORT_BYTES
+from ledger.domain.labels import CHANGES_MOST, LABELS_MOST
+
+FEATURES: tuple[str, ...] = ("lenient", "problems")
+"""Parts of this base that clients may look for; each is there whole or is not named."""
+
+
+class AboutLimits(Representation, frozen=True):
+    """How long bodies may be, and how many things one job may have."""
+
+    registration_bytes: int = REGISTRATION_BYTES
+    report_bytes: int = REPORT_BYTES
+    end_bytes: int = END_BYTES
+    labels: int = LABELS_MOST
+    label_changes: int = CHANGES_MOST
+
+
+class About(Representation, frozen=True):
+    version: str
+    features: tuple[str, ...]
+    limits: AboutLimits
+
+
+async def show_about(request: web.Request) -> web.Response:
+    return json_answer(About(VERSION, FEATURES, AboutLimits()))

@@ -1,0 +1,8 @@
+"""The structs of all bodies of `/api/v1`, from which its description has their schemas."""
+
+from msgspec import Struct
+
+from api.v1.about import About
+from api.v1.problems import ProblemMeaning
+
+BODIES: tuple[type[Struct], ...] = (*(About, ProblemMeaning),)

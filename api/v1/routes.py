@@ -1,0 +1,45 @@
+"""The URLs of `/api/v1`."""
+
+from collections.abc import Collection
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from api.http.access import Access, add_url
+from api.http.errors import ERROR_ANSWERS
+from api.service.service import Service
+from api.text.urls import V1_ROOT
+from api.v1.about import show_about
+from api.v1.parameters import strict
+from api.v1.problems import explain_problem, problem_answer
+
+
+def add_v1(app: web.Application, service: Service) -> None:
+    """Add all URLs below `/api/v1`, and let their errors be problem documents."""
+    app[ERROR_ANSWERS][V1_ROOT] = problem_answer
+    _add(app, "", get=show_about, access="public")
+    _add(app, "/problems/{name}", get=explain_problem, access="public")
+
+
+def _add(
+    app: web.Application,
+    path: str,
+    *,
+    parameters: Collection[str] = (),
+    access: Access = "account",
+    keyed: bool = False,
+    get: Handler | None = None,
+    post: Handler | None = None,
+    put: Handler | None = None,
+    delete: Handler | None = None,
+) -> None:
+    """Add a URL whose GET takes these parameters."""
+    handlers = {"get": get, "post": post, "put": put, "delete": delete}
+    add_url(
+        app,
+        path,
+        root=V1_ROOT,
+        access=access,
+        keyed=keyed,
+        **{name: handler and strict(handler, parameters) for name, handler in handlers.items()},
+    )

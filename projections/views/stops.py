@@ -1,0 +1,58 @@
+"""Which jobs are asked to stop, looked up in the jobs above them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ledger.domain.producers.stops import Stop, earliest
+from ledger.store.parameters import among
+from ledger.store.seam import Cursor
+from projections.tables import StopRow
+from projections.views.generations import live_generation
+
+
+def stops_of(cursor: Cursor, jobs: Sequence[str]) -> dict[str, Stop]:
+    """Return why each of these jobs is asked to stop; the others are not.
+
+    The rule is that of `ledger.domain.producers.stops.asked_to_stop`.
+    """
+    g = live_generation(cursor)
+    found: dict[str, list[Stop]] = {}
+    ends: dict[str, datetime | None] = {}
+    for job, ended, *stop in among(
+        cursor,
+        "WITH RECURSIVE line (job, ended, uuid, parent) AS ("
+        f" SELECT uuid, ended, uuid, parent FROM jobs_g{g}"
+        "  WHERE uuid IN (...) AND (cancellable = 1 OR unattended = 1)"
+        f" UNION ALL SELECT line.job, line.ended, above.uuid, above.parent FROM jobs_g{g} AS above"
+        "  JOIN line ON above.uuid = line.parent)"
+        " SELECT line.job, line.ended, stop.job, stop.at, stop.by, stop.grace_s, stop.itself,"
+        f" stop.below FROM line JOIN stops_g{g} AS stop ON stop.job = line.uuid"
+        " WHERE CASE WHEN line.job = line.uuid THEN stop.itself ELSE stop.below END = 1",
+        jobs,
+    ):
+        found.setdefault(job, []).append(_stop(StopRow(*stop)))
+        ends[job] = None if ended is None else datetime.fromisoformat(ended)
+    earliest_ones = {job: earliest(stops, ends[job]) for job, stops in found.items()}
+    return {job: stop for job, stop in earliest_ones.items() if stop is not None}
+
+
+def _stop(row: StopRow) -> Stop:
+    at = datetime.fromisoformat(row.at)
+    return Stop(row.job, at, row.by, row.grace_s, bool(row.itself), bool(row.below))
+
+
+def unattended_stops(cursor: Cursor, limit: int) -> list[str]:
+    """Return jobs that are asked to stop and on which nobody works, those of one tree together."""
+    g = live_generation(cursor)
+    cursor.execute(
+        "WITH RECURSIVE line (job, root, uuid, parent) AS ("
+        f" SELECT uuid, root, uuid, parent FROM jobs_g{g} WHERE unattended = 1"
+        f" UNION ALL SELECT line.job, line.root, above.uuid, above.parent FROM jobs_g{g} AS above"
+        "  JOIN line ON above.uuid = line.parent)"
+        f" SELECT DISTINCT line.root, line.job FROM line JOIN stops_g{g} AS stop"
+        " ON stop.job = line.uuid"
+        " WHERE CASE WHEN line.job = line.uuid THEN stop.itself ELSE stop.below END = 1"
+        " ORDER BY line.root, line.job LIMIT ?",
+        (limit,),
+    )
+    return [job for _, job in cursor.fetchall()]
