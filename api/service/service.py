@@ -18,6 +18,8 @@ from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
 from ledger.images.pools import Pool
+from ledger.leases.held import HeldBeats
+from ledger.leases.reporting import Reporting
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.worker_registry import WorkerRegistry
@@ -79,6 +81,8 @@ class ServiceParts:
     call_rates: CallRates
     settling: asyncio.Event
     """Set once there may be jobs to stop on which nobody works."""
+    beats: HeldBeats
+    reporting: Reporting
     trusted_proxies: tuple[str, ...]
     """Peers that say for whom they forward requests."""
 
