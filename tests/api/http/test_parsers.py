@@ -63,6 +63,7 @@ from api.text.printable import escaped, escaped_json
 from ledger.domain.decisions.naming import clone_name
 from ledger.domain.errors import Expected
 from ledger.domain.labels import is_key, is_value
+from ledger.domain.producers.texts import storable
 from ledger.store.writer import Caller
 from tests.api.calling import ALICE, SERVER, UNKNOWN
 
@@ -160,6 +161,7 @@ PARSERS: dict[str, Parse] = {
     "Basic": lambda text: parse_basic(f"Basic {text}"),
     "Bearer": lambda text: parse_bearer(f"Bearer {text}"),
     "a job's token": claimed,
+    "free words": lambda text: storable(text, 1_024),
     "a restrictor": lambda text: Restrictors.parse([text]),
     "an email": normal_email,
     "a password": normal_password,
