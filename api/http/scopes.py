@@ -94,10 +94,10 @@ _NEW: Mapping[tuple[str, str], Listed] = {
     ("GET", "/jobs"): Listed("jobs:read"),
     ("POST", "/cancels"): Listed("jobs:cancel"),
     ("GET", "/events"): Listed("events:read"),
-    ("GET", "/tokens"): Listed("tokens:manage"),
-    ("POST", "/tokens"): Listed("tokens:manage"),
-    ("DELETE", "/tokens/{}"): Listed("tokens:manage"),
-    ("GET", "/account"): Listed("jobs:read"),
+    ("GET", "/tokens"): Listed("tokens:manage", "asked"),
+    ("POST", "/tokens"): Listed("tokens:manage", "asked"),
+    ("DELETE", "/tokens/{}"): Listed("tokens:manage", "asked"),
+    ("GET", "/account"): Listed("jobs:read", "asked"),
 }
 _RATES: Mapping[Scope, Kind] = {
     "jobs:register": "registrations",

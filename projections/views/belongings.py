@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from ledger.domain.quotas import Kind
 from ledger.store.seam import Cursor
-from projections.views.generations import live_generation
+from projections.views.generations import InlineProjection, live_generation
 
 
 class Belongings(NamedTuple):
@@ -23,3 +24,8 @@ def belongings_of(cursor: Cursor, account: str) -> Belongings:
     )
     [(drives, servers)] = cursor.fetchall()
     return Belongings(drives, servers)
+
+
+def count_of(cursor: Cursor, account: str, kind: Kind) -> int:
+    """Count the things of this kind that the account owns."""
+    return InlineProjection().count(cursor, owner=account, kind=kind)
