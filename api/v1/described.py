@@ -4,9 +4,11 @@ from msgspec import Struct
 
 from api.v1.about import About
 from api.v1.cancels import CancelAnswer, CancelBody
+from api.v1.events import CloudEvent
 from api.v1.problems import ProblemMeaning
 
 BODIES: tuple[type[Struct], ...] = (
     *(About, ProblemMeaning),
     *(CancelBody, CancelAnswer),
+    CloudEvent,
 )

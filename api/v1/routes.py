@@ -11,6 +11,8 @@ from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.about import show_about
 from api.v1.cancels import Cancels
+from api.v1.events import PARAMETERS as OF_EVENTS
+from api.v1.events import Events
 from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
 
@@ -21,6 +23,7 @@ def add_v1(app: web.Application, service: Service) -> None:
     _add(app, "", get=show_about, access="public")
     _add(app, "/problems/{name}", get=explain_problem, access="public")
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
+    _add(app, "/events", get=Events(service).list, parameters=OF_EVENTS, access="viewable")
 
 
 def _add(
