@@ -15,6 +15,7 @@ from api.accounts.service import Accounts
 from api.background.checkpoints import keep_checkpoints
 from api.background.expiry import delete_expired, expiring_things
 from api.background.image_work import ImageWork
+from api.background.leases import look_after_leases
 from api.background.logins import follow_revocations, follow_sessions, store_uses
 from api.background.retention import discard_due
 from api.background.settling import settle_unattended
@@ -35,7 +36,7 @@ from api.service.clocks import Clocks, now
 from api.service.environment import ServiceEnvironment, new_mac, new_password
 from api.service.heavy_reads import HeavyReads
 from api.service.ids import new_id
-from api.service.request_rates import RequestRates
+from api.service.request_rates import CallRates, RequestRates
 from api.service.service import (
     DirectoryParts,
     OpenLedger,
@@ -54,6 +55,9 @@ from ledger.domain.errors.store import PauseLost, StoreFailed
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.files import make_directory
 from ledger.images.pools import Pool
+from ledger.leases.held import HeldBeats
+from ledger.leases.known import KnownJobs
+from ledger.leases.reporting import Reporting
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
@@ -255,6 +259,7 @@ def _service_of(
 ) -> Service:
     ledger, limits = opened.ledger, settings.limits
     admission = Admission(limits)
+    beats, known = HeldBeats(ledger), KnownJobs(ledger)
     parts = ServiceParts(
         views=views,
         archives=Shelf(settings.data / ARCHIVES),
@@ -273,6 +278,9 @@ def _service_of(
         admission=admission,
         reads=HeavyReads(admission, limits),
         settling=asyncio.Event(),
+        call_rates=CallRates(limits, time.monotonic),
+        beats=beats,
+        reporting=Reporting(ledger, beats, known),
         rates=RequestRates(limits.requests_per_second, limits.requests_burst, time.monotonic),
     )
     return join_service(opened, parts)
@@ -304,6 +312,7 @@ async def _upkeep(service: Service) -> AsyncIterator[None]:
         keep_checkpoints(ledger, service.checkpoints),
         discard_due(service.retention),
         settle_unattended(ledger, service.settling),
+        look_after_leases(ledger, service.views, service.beats),
     ):
         yield
 

@@ -16,6 +16,7 @@ from ledger.domain.disk_space import DiskSpace
 from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.jobs import job_stream
+from ledger.domain.stamps import microseconds
 from ledger.images.surveys import Surveyor, places, surveyed, surveyed_blocking
 from ledger.store.lease import Lease, ThreadLease
 from ledger.store.metrics import Meter
@@ -163,6 +164,12 @@ class Ledger:
             yield lambda stream: fold(
                 stream, (decode(topic, stored) for _, topic, stored in log.stream(stream))
             )
+
+    def clock_parameter(self) -> int | None:
+        """Return the time for a statement, in microseconds; None where the store's clock counts."""
+        now = self.clock.read()
+        others = self._store.others
+        return microseconds(now) if others is None else others.clock_parameter()
 
     @property
     def shared(self) -> bool:

@@ -13,11 +13,13 @@ from api.service.admission import Admission
 from api.service.environment import ServiceEnvironment
 from api.service.heavy_reads import HeavyReads
 from api.service.limits import Limits
-from api.service.request_rates import RequestRates
+from api.service.request_rates import CallRates, RequestRates
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
 from ledger.images.pools import Pool
+from ledger.leases.held import HeldBeats
+from ledger.leases.reporting import Reporting
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.worker_registry import WorkerRegistry
@@ -76,8 +78,11 @@ class ServiceParts:
     admission: Admission
     reads: HeavyReads
     rates: RequestRates
+    call_rates: CallRates
     settling: asyncio.Event
     """Set once there may be jobs to stop on which nobody works."""
+    beats: HeldBeats
+    reporting: Reporting
     trusted_proxies: tuple[str, ...]
     """Peers that say for whom they forward requests."""
 

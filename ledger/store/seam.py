@@ -261,6 +261,9 @@ class Others(Protocol):
     def offset(self, own: Callable[[], datetime]) -> timedelta:
         """Return by how much at least this clock is ahead of the store's."""
 
+    def clock_parameter(self) -> int | None:
+        """Return what counts in a statement instead of the store's own clock, in tests."""
+
     def paused(self) -> AbstractContextManager[None]:
         """Keep other processes from appending meanwhile. In the writer's thread only."""
 

@@ -128,6 +128,15 @@ class Jobs(Reader):
         )
         return [uuid for (uuid,) in rows]
 
+    def without_lease(self) -> list[str]:
+        """Return the jobs of producers that go on and have no lease, oldest first."""
+        rows = self._all(
+            f"SELECT uuid FROM jobs_g{self._g} AS job WHERE state = 'started'"
+            " AND source IS NOT NULL AND NOT EXISTS"
+            " (SELECT 1 FROM leases WHERE leases.job = job.uuid) ORDER BY created, uuid",
+        )
+        return [uuid for (uuid,) in rows]
+
     def lives(self, owner: str, since: str) -> Iterator[Life]:
         """Yield the lives of the account's jobs that have changed since then."""
         rows = streamed(

@@ -54,6 +54,7 @@ class PgOthers:
         self._read = read
         self.clock = clock
         self.offset = clock.offset
+        self.clock_parameter = clock.parameter
         self._session = session
         self._opened = session.position
         self._seen = session.position

@@ -57,6 +57,10 @@ _RENEW = (
 )
 
 
+Key = tuple[str, int]
+"""A job and an attempt."""
+
+
 class Renewal(NamedTuple):
     """What a report changes in the row of its attempt.
 
@@ -71,6 +75,10 @@ class Renewal(NamedTuple):
     buffered: int | None = None
     figures: bytes | None = None
     waiting: bytes | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.job, self.attempt
 
 
 def be_there(cursor: Cursor, clock: int | None) -> None:
@@ -181,17 +189,17 @@ def drop_deadline(cursor: Cursor, job: str) -> None:
     cursor.execute("UPDATE leases SET deadline = NULL WHERE job = ?", (job,))
 
 
-def renew(cursor: Cursor, renewals: Iterable[Renewal]) -> Mapping[str, Lease | None]:
+def renew(cursor: Cursor, renewals: Iterable[Renewal]) -> Mapping[Key, Lease | None]:
     """Write what was reported; return the rows that were not renewed, as they are.
 
     That is where there is no row, or one of another attempt, or of an attempt that is lost.
     """
-    given = sorted(renewals)
+    given = sorted(renewals, key=lambda one: one.key)
     found = find_many(cursor, [one.job for one in given])
     fitting = [one for one in given if _fits(one, found.get(one.job))]
     cursor.executemany(_RENEW, [_values(one) for one in fitting])
-    written = {one.job for one in fitting}
-    return {one.job: found.get(one.job) for one in given if one.job not in written}
+    written = {one.key for one in fitting}
+    return {one.key: found.get(one.job) for one in given if one.key not in written}
 
 
 def _fits(one: Renewal, lease: Lease | None) -> bool:

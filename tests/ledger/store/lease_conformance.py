@@ -116,12 +116,12 @@ class Leases:
 
     def test_a_beat_makes_no_row(self, store: Store, clock: Clock) -> None:
         """Nor does it change the row of another attempt, or of a lost one; it is told what is."""
-        assert clock.do(lambda c: leases.renew(c, [beat()])) == {"j": None}
+        assert clock.do(lambda c: leases.renew(c, [beat()])) == {("j", 1): None}
         assert row(store) is None
         for expected in (expect(attempt=2), expect("return")):
             store.append(changed(expected))
             before = row(store)
-            assert clock.do(lambda c: leases.renew(c, [beat(live=7)])) == {"j": before}
+            assert clock.do(lambda c: leases.renew(c, [beat(live=7)])) == {("j", 1): before}
             assert row(store) == before
 
     def test_what_is_buffered_renews_nothing(self, store: Store, clock: Clock) -> None:

@@ -1,0 +1,136 @@
+"""The jobs of which this process has to answer reports, as they are now, and the jobs above them.
+
+Commits keep them up to date, those of other processes too. What is not known is read.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from ledger.application import Ledger
+from ledger.domain.aggregates.job import Job
+from ledger.domain.events.jobs import job_stream
+from ledger.domain.events.producers import ProgressReported
+from ledger.domain.producers.leases import Lease
+from ledger.leases.figures import Figures, figures_of
+from ledger.store.seam import Commit
+from ledger.store.tables import leases
+
+KNOWN_MOST = 50_000
+PER_SECOND, BURST = 5, 20
+"""Reports of a job that may become events, and how many of them at once."""
+
+
+class Known:
+    """A job and what its attempt last said. The marks are the numbers of its newest reports.
+
+    `recorded` is when the last of its reports became an event.
+    """
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.attempt = 0
+        self.live: int | None = None
+        self.buffered: int | None = None
+        self.figures: Figures | None = None
+        self.heard: datetime | None = None
+        self.recorded: datetime | None = None
+        self.lacks = 0.0
+        self.at_s = 0.0
+        self.is_read = False
+
+    def begin(self, attempt: int) -> None:
+        """Forget what another attempt has said."""
+        if attempt == self.attempt:
+            return
+        self.attempt = attempt
+        self.live = self.buffered = self.figures = self.heard = self.recorded = None
+
+    def take_turn(self, now_s: float) -> bool:
+        """Return whether one more report may become an event: the bucket refills all the time."""
+        self.lacks = max(0.0, self.lacks - (now_s - self.at_s) * PER_SECOND)
+        self.at_s = now_s
+        if self.lacks > BURST - 1:
+            return False
+        self.lacks += 1
+        return True
+
+
+class KnownJobs:
+    """In the event loop, except `notice`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._known: dict[str, Known] = {}
+        ledger.listen(self.notice, lambda: bool(self._known))
+
+    def get(self, uuid: str) -> Known | None:
+        """Return the job if it is known already."""
+        known = self._known.get(uuid)
+        return known if known is not None and known.is_read else None
+
+    async def find(self, uuid: str) -> Known:
+        """Return the job, which may not be there; read it unless it is known."""
+        known = self.get(uuid)
+        if known is not None:
+            return known
+        known = self._known.setdefault(uuid, Known())  # from now on, commits are noticed
+        read, lease = await asyncio.to_thread(self._read, uuid)
+        if known.job is None:
+            known.job = read
+        if not known.is_read:
+            _take_over(known, lease)
+            known.is_read = True
+        self._make_room()
+        if known.job is None:
+            self.forget(uuid)
+        return known
+
+    def forget(self, uuid: str) -> None:
+        """Read it anew the next time."""
+        self._known.pop(uuid, None)
+
+    def notice(self, commit: Commit) -> None:
+        """Follow what was committed. In the thread of whoever tells of it."""
+        for stream, recorded in commit.events:
+            known = self._known.get(stream.removeprefix("job-"))
+            state = commit.states.get(stream)
+            if known is None or not isinstance(state, Job):
+                continue
+            known.job = state
+            if isinstance(recorded.event, ProgressReported):
+                known.recorded = recorded.recorded_at
+
+    async def line(self, job: Job) -> Callable[[str], Job | None]:
+        """Return a function that has each job above this one."""
+        above: dict[str, Job | None] = {}
+        parent = job.parent
+        while parent is not None:
+            above[parent] = (await self.find(parent)).job
+            found = above[parent]
+            parent = None if found is None else found.parent
+        return above.get
+
+    def _read(self, uuid: str) -> tuple[Job | None, Lease | None]:
+        lease = self._ledger.read(lambda cursor: leases.find(cursor, uuid))
+        return self._ledger.job(uuid), lease
+
+    def _make_room(self) -> None:
+        while len(self._known) > KNOWN_MOST:
+            del self._known[next(iter(self._known))]
+
+
+def _take_over(known: Known, lease: Lease | None) -> None:
+    """Know what another process, or this one before, has written of the attempt."""
+    job = known.job
+    if job is None:
+        return
+    known.begin(job.attempt)
+    if known.recorded is None:
+        known.recorded = job.last_modified
+    if lease is not None and lease.attempt == job.attempt:
+        known.live, known.buffered = lease.live, lease.buffered
+        known.figures, known.heard = figures_of(lease), lease.heard
+
+
+assert job_stream("") == "job-"

@@ -1,0 +1,343 @@
+"""Taking the reports of producers: what becomes an event, what is only shown, what is answered.
+
+A report says how things stand. It is never refused for its figures, and never for coming too often:
+what is not worth an event is shown until the next report.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.application import Ledger
+from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.produced import Produced
+from ledger.domain.errors import Refusal
+from ledger.domain.errors.jobs import JobDiscarded, JobNotFound, JobOver
+from ledger.domain.errors.producers import AttemptReplaced, JobForced, NobodyWorks
+from ledger.domain.errors.store import StoreFull
+from ledger.domain.events.producers import Holder, Outcome, ProgressReported
+from ledger.domain.producers.commands import ReportProgress, SeeCancel, TakeUpJob
+from ledger.domain.producers.leases import Lease, lease_of
+from ledger.domain.producers.progress import becomes_event, percent
+from ledger.domain.producers.stops import Stop, asked_to_stop
+from ledger.domain.producers.texts import Words
+from ledger.leases.figures import Figures, Waiting, encode, figures_of, waiting_of
+from ledger.leases.held import HeldBeats, boot_time_s
+from ledger.leases.known import Known, KnownJobs
+from ledger.store.tables import spent_ids
+from ledger.store.tables.leases import Renewal
+from ledger.store.writer import Caller
+
+EVERY_S = 1
+"""How often a producer may report so that each report may become an event."""
+SELDOM_S = 5
+"""How often it should if it reports more often than that."""
+WAITING_MOST = timedelta(days=30)
+_US = timedelta(microseconds=1)
+_TRIES = 3
+"""How often a report is looked at that meets another attempt, or an end, on its way."""
+
+
+class Said(Struct, frozen=True, gc=False):
+    """Figures of a report; what it does not say stays as it was.
+
+    `report` has the fields that are said, and `fields` their names.
+    """
+
+    report: ProgressReported
+    fields: frozenset[str]
+
+
+class Report(Struct, frozen=True, gc=False):
+    """A report as it came.
+
+    `attempt_of` returns the attempt that it is about, given the job as it is; None for the newest.
+    It raises what the caller may not do. `holder` is who makes the attempt. `words` are those of
+    the message.
+    """
+
+    job: str
+    owner: str
+    holder: Holder
+    attempt_of: Callable[[Job], int | None]
+    said: Said | None = None
+    message: str | None = None
+    words: tuple[Words, ...] = ()
+    seq: int | None = None
+    buffered: bool = False
+    cancel_seen: bool = False
+    waiting: Waiting | None = None
+
+
+class Answer(Struct, frozen=True, gc=False):
+    """What the producer is told: how its job has ended, if it is over, and why it is to stop."""
+
+    job: str
+    attempt: int
+    accepted: bool = True
+    recorded: bool = False
+    duplicate: bool = False
+    over: Outcome | None = None
+    stop: Stop | None = None
+    expires_in_s: float | None = None
+    report_every_s: int = EVERY_S
+
+
+class Live(Struct, frozen=True, gc=False):
+    """What is known of an attempt beyond its events: its newest figures, and for what it waits."""
+
+    heard: datetime | None
+    figures: Figures | None
+    waiting: Waiting | None
+    lost: datetime | None
+
+
+class _Moved(Exception):
+    """The job is not what it was known as."""
+
+
+class Reporting:
+    """In the event loop."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        held: HeldBeats,
+        known: KnownJobs,
+        *,
+        elapsed_s: Callable[[], float] = boot_time_s,
+    ) -> None:
+        self._ledger = ledger
+        self._held = held
+        self._known = known
+        self._elapsed_s = elapsed_s
+
+    async def take(self, report: Report, by: Caller) -> Answer:
+        """Take a report.
+
+        Raise `JobNotFound`, `JobDiscarded`, `AttemptReplaced`, `JobForced`, `NobodyWorks`, or
+        `StoreFailed`.
+        """
+        for _ in range(_TRIES):
+            with suppress(_Moved):
+                return await self._take(report, by)
+            self._known.forget(report.job)
+        return await self._take(report, by)
+
+    async def _take(self, report: Report, by: Caller) -> Answer:
+        known = await self._known.find(report.job)
+        job, produced = self._own(report, known)
+        said = report.attempt_of(job)
+        attempt = job.attempt if said is None else said
+        if job.state != "started":
+            return _over(job, produced, attempt)
+        if attempt > job.attempt:
+            await self._go_on(report, attempt, by)
+            raise _Moved
+        _check_attempt(job, attempt)
+        if produced.queued or produced.is_group or not job.attempt:
+            raise NobodyWorks(job.uuid)
+        known.begin(attempt)
+        if known.recorded is None:
+            known.recorded = job.last_modified
+        if _is_known(report, known):
+            return await self._answer(known, report, duplicate=True)
+        return await self._take_new(report, known, job, produced, by)
+
+    def _own(self, report: Report, known: Known) -> tuple[Job, Produced]:
+        job = known.job
+        if job is not None and job.owner == report.owner and job.produced is not None:
+            return job, job.produced
+        if job is None and self._ledger.read(lambda c: spent_ids.is_spent(c, report.job)):
+            raise JobDiscarded(report.job)
+        raise JobNotFound(report.job)
+
+    async def _go_on(self, report: Report, attempt: int, by: Caller) -> None:
+        """Begin an attempt that this ledger does not know: it was restored."""
+        command = TakeUpJob(report.job, attempt - 1, report.holder, number=attempt)
+        with suppress(JobOver):
+            await self._ledger.execute(command, by)
+
+    async def _take_new(
+        self, report: Report, known: Known, job: Job, produced: Produced, by: Caller
+    ) -> Answer:
+        now = self._ledger.clock.now()
+        recorded = is_slow = False
+        figures = _figures(report, known, produced, job.attempt)
+        if report.buffered:
+            known.buffered = _newer(known.buffered, report.seq)
+        else:
+            known.live = _newer(known.live, report.seq)
+            known.heard = now
+        if figures is not None:
+            is_slow = not known.take_turn(self._elapsed_s())
+            event = replace(figures.report, stale=_is_stale(report, known, figures))
+            if not is_slow and self._is_worth_an_event(event, known, produced, now):
+                recorded = await self._record(report, event, by)
+            if not report.buffered:
+                known.figures = figures
+        await self._renew(report, known, job, produced, now)
+        if report.cancel_seen and produced.cancel_seen is None:
+            with suppress(Refusal):
+                await self._ledger.execute(SeeCancel(job.uuid, job.attempt), by)
+        return await self._answer(known, report, recorded=recorded, is_slow=is_slow)
+
+    def _is_worth_an_event(
+        self, event: ProgressReported, known: Known, produced: Produced, now: datetime
+    ) -> bool:
+        assert known.recorded is not None
+        worth = becomes_event(event, produced.reported, now - known.recorded, produced.reports)
+        if worth:
+            known.recorded = now  # another report may come before the event is recorded
+        return worth
+
+    async def _record(self, report: Report, event: ProgressReported, by: Caller) -> bool:
+        command = ReportProgress(report.job, event, report.buffered, report.words)
+        try:
+            await self._ledger.execute(command, by)
+        except StoreFull:
+            return False  # it is shown all the same
+        except Refusal:
+            raise _Moved from None
+        return True
+
+    async def _renew(
+        self, report: Report, known: Known, job: Job, produced: Produced, now: datetime
+    ) -> None:
+        """Let the beat hold for its time; raise `_Moved` if the attempt is over or replaced."""
+        if report.buffered:
+            self._held.hold(Renewal(job.uuid, job.attempt, None, buffered=report.seq))
+            return
+        holds = _holds(report, produced, now)
+        renewal = Renewal(
+            job.uuid,
+            job.attempt,
+            holds // _US,
+            now,
+            report.seq,
+            figures=None if known.figures is None else encode(known.figures),
+            waiting=None if report.waiting is None else encode(report.waiting),
+        )
+        if report.waiting is None and self._held.may_hold(job.uuid, job.attempt):
+            self._held.hold(renewal)
+            return
+        written = await self._held.write(renewal)
+        is_ours = written.found is not None and written.found.attempt == job.attempt
+        if not written.renewed and not is_ours:
+            await self._look_again(job)
+
+    async def _look_again(self, job: Job) -> None:
+        """Read the job that has no row; raise `_Moved` if it is not what it was known as."""
+        self._known.forget(job.uuid)
+        now = (await self._known.find(job.uuid)).job
+        if now is None or (now.state, now.attempt) != (job.state, job.attempt):
+            raise _Moved
+
+    async def _answer(
+        self,
+        known: Known,
+        report: Report,
+        *,
+        recorded: bool = False,
+        duplicate: bool = False,
+        is_slow: bool = False,
+    ) -> Answer:
+        job = known.job
+        assert job is not None
+        assert job.produced is not None
+        return Answer(
+            job.uuid,
+            job.attempt,
+            recorded=recorded,
+            duplicate=duplicate,
+            stop=None if report.buffered else await self.stop_of(job),
+            expires_in_s=_expires_in_s(report, job.produced, self._ledger.clock.now()),
+            report_every_s=SELDOM_S if is_slow else EVERY_S,
+        )
+
+    async def stop_of(self, job: Job) -> Stop | None:
+        """Return why a job is asked to stop, as this process knows of it now."""
+        return asked_to_stop(job, await self._known.line(job))
+
+    def live(self, uuid: str, lease: Lease | None) -> Live | None:
+        """Return what is known of the attempt: what came here may not be in its lease yet."""
+        known = self._known.get(uuid)
+        if lease is None:
+            return None
+        live = Live(lease.heard, figures_of(lease), waiting_of(lease), lease.lost)
+        if known is None or known.heard is None or known.attempt != lease.attempt:
+            return live
+        if lease.heard is not None and lease.heard >= known.heard:
+            return live
+        return replace(live, heard=known.heard, figures=known.figures or live.figures)
+
+
+def _expires_in_s(report: Report, produced: Produced, now: datetime) -> float | None:
+    if lease_of(produced) is None:
+        return None
+    return _holds(report, produced, now).total_seconds()
+
+
+def _over(job: Job, produced: Produced, attempt: int) -> Answer:
+    """Say how the job has ended; whoever was replaced or overruled before must still stop."""
+    _check_attempt(job, min(attempt, job.attempt))
+    if produced.reason == "forced":
+        raise JobForced(job.uuid)
+    return Answer(job.uuid, attempt, accepted=False, over=produced.outcome)
+
+
+def _check_attempt(job: Job, attempt: int) -> None:
+    if attempt != job.attempt:
+        raise AttemptReplaced(job.uuid, attempt, job.attempt)
+
+
+def _is_known(report: Report, known: Known) -> bool:
+    """Return whether a report with this number or a later one came before."""
+    mark = known.buffered if report.buffered else known.live
+    return report.seq is not None and mark is not None and report.seq <= mark
+
+
+def _newer(mark: int | None, seq: int | None) -> int | None:
+    return mark if seq is None else seq
+
+
+def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> Figures | None:
+    """Return how things stand after a report that says so; None for one that says nothing."""
+    if report.said is None:
+        return None
+    said, before = report.said, None if report.buffered else known.figures
+    stands = replace(said.report, attempt=attempt, seq=report.seq)
+    if before is not None:
+        kept = {field: getattr(before.report, field) for field in _KEPT if field not in said.fields}
+        stands = replace(stands, **kept)
+    shown = _highest(produced.shown, None if before is None else before.report.percent)
+    message = report.message if before is None else report.message or before.message
+    return Figures(replace(stands, percent=percent(stands, shown)), message)
+
+
+_KEPT = ("done", "total", "unit", "total_is", "items", "phase")
+
+
+def _highest(one: int | None, other: int | None) -> int | None:
+    return max((each for each in (one, other) if each is not None), default=None)
+
+
+def _is_stale(report: Report, known: Known, figures: Figures) -> bool:
+    """Return whether newer figures were shown before a buffered report came."""
+    if not report.buffered:
+        return False
+    if report.seq is not None and known.live is not None:
+        return report.seq < known.live
+    return known.heard is not None and figures.report.happened_at < known.heard
+
+
+def _holds(report: Report, produced: Produced, now: datetime) -> timedelta:
+    """Return for how long nothing more need be heard of the attempt."""
+    limits, lease_s = produced.registered.limits, lease_of(produced)
+    holds = timedelta(seconds=limits.abandon_after_s if lease_s is None else lease_s)
+    if report.waiting is None:
+        return holds
+    return holds + min(max(report.waiting.until - now, timedelta(0)), WAITING_MOST)

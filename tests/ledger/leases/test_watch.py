@@ -1,0 +1,256 @@
+"""Attempts that are silent are lost, and come back; jobs are abandoned that nobody reports on."""
+
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from ledger.domain.events.jobs import JobAttemptLost, JobFailed
+from ledger.domain.events.producers import JobAttemptFailed, JobCancelRequested
+from ledger.domain.producers.commands import (
+    AbandonJob,
+    EndJob,
+    FailAttempt,
+    LoseProducer,
+    RegisterJob,
+    ReturnAttempt,
+    SealJob,
+    TakeUpJob,
+)
+from ledger.leases.figures import Figures, encode
+from ledger.store.seam import Cursor
+from tests.ledger.leases.present import ABANDON_S, LEASE_S, LOST_S, Present, beat, working
+from tests.support.producing import DONE, THERE, group, report
+from tests.support.world import ME, START
+
+
+async def test_a_silent_attempt_is_lost_once_and_not_before_its_lease_and_five_seconds(
+    present: Present,
+) -> None:
+    present.opened.do(working())
+    await present.after(LOST_S - 1)
+    assert present.told() == []
+    await present.after(2)
+    await present.after(2)
+    assert present.told() == ["JobAttemptLost"]
+    assert (present.job().state, present.job().lost) == ("started", True)
+
+
+async def test_the_loss_has_the_last_report(present: Present) -> None:
+    present.opened.do(working())
+    figures = encode(Figures(report(40), "photos/2019"))
+    beats = present.beats
+    beats.hold(beat(figures=figures))
+    await beats.flush()
+    await present.after(LOST_S)
+    lost = present.events()[-1]
+    assert isinstance(lost, JobAttemptLost)
+    assert lost.last is not None
+    assert (lost.last.done, lost.last.percent) == (40, 40)
+
+
+async def test_a_beat_takes_a_loss_back(present: Present) -> None:
+    """Its return is recorded before it is answered, and its lease begins anew."""
+    present.opened.do(working())
+    await present.after(LOST_S)
+    assert (await present.beat()).renewed
+    assert present.told() == ["JobAttemptLost", "JobAttemptReturned"]
+    await present.after(LOST_S - 1)
+    assert not present.job().lost
+    await present.after(1)
+    assert present.job().lost
+
+
+async def test_it_is_abandoned_a_time_after_the_loss(present: Present) -> None:
+    """Not after the last report, and not if it has returned meanwhile."""
+    present.opened.do(working())
+    await present.after(LOST_S)
+    await present.after(ABANDON_S - 1)
+    assert present.told() == ["JobAttemptLost"]
+    await present.beat()
+    await present.after(LOST_S)
+    await present.after(ABANDON_S + 4)
+    assert present.job().state == "started"
+    await present.after(1)
+    last = present.events()[-1]
+    assert isinstance(last, JobFailed)
+    assert last.reason == "lost"
+    assert present.lease() is None
+
+
+async def test_how_an_abandoned_job_really_ended_is_recorded_once(present: Present) -> None:
+    present.opened.do(working())
+    await present.after(LOST_S)
+    await present.after(ABANDON_S + 5)
+    for _ in range(2):
+        present.opened.do(EndJob("j", 1, DONE))
+    assert present.told() == ["JobAttemptLost", "JobFailed", "LateReportRecorded"]
+
+
+async def test_absence_of_the_service_costs_nobody_a_lease(present: Present) -> None:
+    """However long it is away: nobody is lost or abandoned who could not report."""
+    present.opened.do(working("silent"), working("lost"))
+    await present.beat("silent")
+    await present.after(LOST_S - 10)
+    await present.beat("silent")
+    await present.after(10)
+    assert present.told("lost") == ["JobAttemptLost"]
+    await present.after_absence(10 * ABANDON_S)
+    assert present.told("silent") == []
+    assert present.told("lost") == ["JobAttemptLost"]
+    await present.after(LEASE_S)
+    assert present.told("silent") == ["JobAttemptLost"]
+    await present.after(ABANDON_S)
+    assert present.job("lost").state == "failed"
+
+
+async def test_a_job_from_which_no_beats_are_expected_is_never_lost(present: Present) -> None:
+    """It is abandoned a time after its deadline, or after its last report if that is later."""
+    present.opened.do(working("quiet", lease_s=None), working("late", lease_s=None))
+    await present.after(700)
+    await present.beat("late", holds_s=ABANDON_S)
+    await present.after(ABANDON_S - 110)
+    assert (present.told("quiet"), present.told("late")) == ([], [])
+    await present.after(15)
+    assert (present.told("quiet"), present.told("late")) == (["JobFailed"], [])
+
+
+async def test_what_nobody_takes_up_expires(present: Present) -> None:
+    """In the queue from the beginning, or for another attempt, from the time for that on."""
+    retry = JobAttemptFailed(1, START, retry_at=START + timedelta(seconds=500))
+    present.opened.do(replace(working("new"), holder=None), working("again"))
+    present.opened.do(FailAttempt("again", retry))
+    await present.after(1004)
+    assert present.job("new").state == "started"
+    await present.after(1)
+    expired = present.events("new")[-1]
+    assert isinstance(expired, JobFailed)
+    assert expired.reason == "expired"
+    assert present.job("again").state == "started"
+    await present.after(500)
+    assert present.told("again") == ["JobAttemptFailed", "JobFailed"]
+
+
+async def test_a_group_that_nobody_seals_is_abandoned_if_nothing_happens_in_it(
+    present: Present,
+) -> None:
+    said = replace(working().registered, ends="children", expect_children=3)
+    present.opened.do(RegisterJob(ME, "g", "fan out", said))
+    await present.after(ABANDON_S)
+    present.opened.do(replace(working("child", "g"), end=DONE))
+    await present.after(ABANDON_S)
+    assert present.job("g").state == "started"
+    await present.after(5)
+    failed = present.events("g")[-1]
+    assert isinstance(failed, JobFailed)
+    assert (failed.reason, failed.error) == ("lost", "expected 3, saw 1")
+
+
+async def test_a_sealed_group_waits_for_what_is_below_it(present: Present) -> None:
+    present.opened.do(group("g"), working("child", "g"), SealJob(ME, "g"))
+    assert present.lease("g") is None
+
+
+async def test_a_deadline_asks_for_a_cancel_only_if_that_was_said(present: Present) -> None:
+    """Once; that the job is overdue is shown in any case."""
+    present.opened.do(working("shown", lease_s=1000))
+    present.opened.do(working("asked", lease_s=1000, on_deadline="cancel"))
+    present.opened.do(working("stubborn", lease_s=1000, on_deadline="cancel", cancellable=False))
+    await present.after(599)
+    assert present.told("asked") == []
+    await present.after(1)
+    await present.after(1)
+    asked = present.events("asked")[-1]
+    assert isinstance(asked, JobCancelRequested)
+    assert present.told("asked") == ["JobCancelRequested"]
+    assert (present.told("shown"), present.told("stubborn")) == ([], [])
+
+
+async def test_a_lost_job_stays_while_somebody_works_below_it(present: Present) -> None:
+    """Once nobody does, it is abandoned the next time that it is looked at."""
+    present.opened.do(working("above"), working("below", "above"), working("elsewhere"))
+    for _ in range(2):
+        await present.after(LOST_S - 10)
+        await present.beat("below")
+    await present.after(LOST_S - 10)
+    assert present.job("above").lost
+    for _ in range(4):
+        await present.beat("below")
+        await present.after(LOST_S - 10)
+    assert present.told("above") == ["JobAttemptLost"]
+    present.opened.do(EndJob("below", 1, DONE))
+    await present.after(ABANDON_S / 10 + 5)
+    assert present.told("above") == ["JobAttemptLost", "JobFailed"]
+
+
+async def test_after_many_losses_they_are_in_the_row_only(present: Present) -> None:
+    """From the tenth on; the row goes on to say so, and the job is abandoned all the same."""
+    present.opened.do(working(lease_s=900))
+    for _ in range(10):
+        present.opened.do(LoseProducer("j", 1), ReturnAttempt("j", 1))
+    before = present.told()
+    await present.after(905)
+    lost = present.lease()
+    assert lost is not None
+    assert (lost.awaits, present.told()) == ("return", before)
+    assert (await present.beat()).renewed
+    returned = present.lease()
+    assert returned is not None
+    assert (returned.awaits, present.told()) == ("beat", before)
+    await present.after(905)
+    await present.after(ABANDON_S + 5)
+    assert present.told() == [*before, "JobFailed"]
+
+
+async def test_a_loss_that_meets_a_beat_changes_nothing(present: Present) -> None:
+    """The beat came first: the lease is not over any more."""
+    present.opened.do(working())
+    present.pass_by(LOST_S)
+    found = present.lease()
+    assert found is not None
+    await present.beat()
+    present.opened.do(LoseProducer("j", 1, due=found.due))
+    assert (present.told(), present.job().lost) == ([], False)
+
+
+async def test_an_abandonment_that_meets_a_return_changes_nothing(present: Present) -> None:
+    present.opened.do(working())
+    await present.after(LOST_S)
+    present.pass_by(ABANDON_S + 5)
+    found = present.lease()
+    assert found is not None
+    await present.beat()
+    present.opened.do(AbandonJob("j", 1, found.due))
+    assert present.job().state == "started"
+
+
+async def test_an_abandonment_that_meets_another_attempt_changes_nothing(
+    present: Present,
+) -> None:
+    present.opened.do(working())
+    await present.after(LOST_S)
+    present.pass_by(ABANDON_S + 5)
+    found = present.lease()
+    assert found is not None
+    present.opened.do(TakeUpJob("j", 1, THERE), AbandonJob("j", 1, found.due))
+    assert (present.job().state, present.job().attempt) == ("started", 2)
+
+
+async def test_rows_that_a_restored_ledger_left_are_corrected(present: Present) -> None:
+    """A job that is over has none, and one that goes on is expected to do what the record says."""
+    present.opened.do(working("over"), EndJob("over", 1, DONE), working("on"))
+    row = present.lease("on")
+    assert row is not None
+
+    def put_back(cursor: Cursor) -> None:
+        cursor.execute("UPDATE leases SET awaits = 'return' WHERE job = 'on'")
+        cursor.execute(
+            "INSERT INTO leases (job, root, attempt, awaits, due)"
+            " VALUES ('over', 'over', 1, 'beat', 0)"
+        )
+
+    present.ledger.exclusive(put_back).result()
+    await present.after(LOST_S)
+    assert present.lease("over") is None
+    corrected = present.lease("on")
+    assert corrected is not None
+    assert (corrected.awaits, present.told("on")) == ("beat", [])
