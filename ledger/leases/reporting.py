@@ -270,7 +270,7 @@ class Reporting:
         live = Live(lease.heard, figures_of(lease), waiting_of(lease), lease.lost)
         if known is None or known.heard is None or known.attempt != lease.attempt:
             return live
-        if lease.heard is not None and lease.heard >= known.heard:
+        if lease.heard is not None and lease.heard > known.heard:
             return live
         return replace(live, heard=known.heard, figures=known.figures or live.figures)
 
