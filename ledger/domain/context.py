@@ -26,6 +26,7 @@ from ledger.domain.aggregates.token import Token
 from ledger.domain.disk_space import DiskState
 from ledger.domain.events import Event
 from ledger.domain.events.tokens import TokenIssued
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.producers.leases import Lease, LeaseChange
 from ledger.domain.producers.texts import DropTexts
 from ledger.domain.quotas import Counts, Quotas
@@ -117,6 +118,12 @@ class State(Counts, Protocol):
         """Return whether nothing was heard of the job since its lease was found to end then.
 
         If so, the decision rests on that.
+        """
+
+    def registered_as(self, external: ExternalId) -> str | None:
+        """Return the job that has this id.
+
+        If there is none, the decision rests on that: it is made anew if another job takes the id.
         """
 
     def peek(self, uuid: str) -> Drive | Server | None:

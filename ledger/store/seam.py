@@ -9,6 +9,7 @@ composition root call `append` and `exclusive`.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, LiteralString, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
@@ -21,6 +22,7 @@ from ledger.domain.disk_space import DiskSpace, DiskState
 from ledger.domain.events import Event, Recorded
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.producers.leases import Due, LeaseChange
 from ledger.domain.producers.texts import TextChange
 from ledger.domain.quotas import Kind
@@ -110,8 +112,9 @@ class Batch(NamedTuple):
     """Everything that one transaction writes; `tasks` are for workers that the store feeds.
 
     `unspent` are jobs that must not have been discarded, or nothing is written; `spent` are those
-    that are discarded now. `leases` change if all of `dues` still hold, or nothing is written;
-    `now` is the time for a store that has no clock of its own.
+    that are discarded now. `external_ids` are taken by new jobs; if one is taken, nothing is
+    written. `leases` change if all of `dues` still hold, or nothing is written; `now` is the time
+    for a store that has no clock of its own.
     """
 
     events: Sequence[StoredEvent]
@@ -128,6 +131,7 @@ class Batch(NamedTuple):
     leases: Sequence[LeaseChange] = ()
     dues: Sequence[Due] = ()
     now: datetime | None = None
+    external_ids: Mapping[ExternalId, str] = MappingProxyType({})
 
 
 class News(NamedTuple):

@@ -11,6 +11,7 @@ from ledger.domain.aggregates.tag import Tag
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.keypairs import keypair_stream
 from ledger.domain.events.servers import server_stream
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.producers.leases import Lease
 from ledger.domain.quotas import Holding
 from ledger.store.bounded_cache import BoundedCache
@@ -22,7 +23,7 @@ from ledger.store.seam import (
     Projection,
     Store,
 )
-from ledger.store.tables import guards, leases, spent_ids
+from ledger.store.tables import external_ids, guards, leases, spent_ids
 from ledger.store.tables.streams import last_version, stored_of
 from ledger.store.unit_of_work import RELATING, CachedRelations, CachedStream, UnitOfWork
 
@@ -85,6 +86,9 @@ class StateCache:
 
     def changes_lease(self, job: str) -> bool:
         return False
+
+    def registered_as(self, external: ExternalId) -> str | None:
+        return read_patiently(self._store, partial(external_ids.job_of, wanted=external))
 
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self._streams.get(stream)

@@ -37,6 +37,7 @@ from ledger.domain.events import Event, Recorded
 from ledger.domain.events.drives import DriveCreated, drive_stream
 from ledger.domain.events.jobs import JobCancelled, JobCreated, JobFailed, JobSucceeded, job_stream
 from ledger.domain.events.keypairs import KeypairCreated, keypair_stream
+from ledger.domain.events.producers import JobRegistered
 from ledger.domain.events.profiles import profile_stream
 from ledger.domain.events.servers import (
     ServerChanged,
@@ -55,6 +56,7 @@ from ledger.domain.events.tags import (
 from ledger.domain.events.tokens import token_stream
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.image_tasks import Task, tasks_after
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.producers.leases import (
     ALIVE,
     Due,
@@ -144,6 +146,9 @@ class Base(Protocol):
     def alive(self, root: str) -> Sequence[str]:
         """Return jobs of this tree on which somebody works; read them anew."""
 
+    def registered_as(self, external: ExternalId) -> str | None:
+        """Return the job that has this external id."""
+
     def exceeds(self, holding: Holding, limit: int, more: int = 0) -> bool:
         """See `ledger.domain.quotas.Counts`."""
 
@@ -183,6 +188,7 @@ class UnitOfWork:
         self.tasks: list[Task] = []
         self.discarded: set[str] = set()
         self.unspent: set[str] = set()
+        self.external_ids: dict[ExternalId, str] = {}
         self.dropped: list[RowKey] = []
         self.leases: dict[str, LeaseChange] = {}
         """The last change of each lease, which is all that counts."""
@@ -304,6 +310,10 @@ class UnitOfWork:
     def changes_lease(self, job: str) -> bool:
         return job in self.leases or self._base.changes_lease(job)
 
+    def registered_as(self, external: ExternalId) -> str | None:
+        job = self.external_ids.get(external) or self._base.registered_as(external)
+        return None if job is not None and job_stream(job) in self.discarded else job
+
     def peek(self, uuid: str) -> Drive | Server | None:
         for stream in (drive_stream(uuid), server_stream(uuid)):
             state = self.cached_stream(stream).state
@@ -336,9 +346,17 @@ class UnitOfWork:
             self._hold(discarded_by(recorded.event), -1)
         if isinstance(state, Job):
             self.change_lease(change_after(recorded.event, state, recorded.recorded_at))
+        if isinstance(recorded.event, JobRegistered):
+            self._take_external_id(state, recorded.event)
         version = cached.version + 1
         self.streams[stream] = CachedStream(version, state, {})
         self.events.append((stream, version, recorded))
+
+    def _take_external_id(self, job: Aggregate, event: JobRegistered) -> None:
+        assert isinstance(job, Job)
+        if event.external_id is not None:
+            taken = ExternalId(job.owner, event.source, event.external_id)
+            self.external_ids[taken] = job.uuid
 
     def change_lease(self, change: LeaseChange | None) -> None:
         if change is not None:
@@ -421,6 +439,7 @@ class UnitOfWork:
         self.texts += above.texts
         self.discarded |= above.discarded
         self.unspent |= above.unspent
+        self.external_ids |= above.external_ids
         self.dropped += above.dropped
         self.leases |= above.leases
         self.dues += above.dues
@@ -495,6 +514,7 @@ class UnitOfWork:
             leases=list(self.leases.values()),
             dues=self.dues,
             now=now,
+            external_ids=self.external_ids,
         )
 
     def _stamps(self) -> Stamps | None:

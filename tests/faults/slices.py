@@ -167,11 +167,13 @@ def stops(service: Service) -> dict[str, int]:
 OF_NOTHING_DEAD = {
     commands.CreateKeypairs,
     commands.EditProfile,
+    commands.IssueToken,
     commands.ParkStream,
     commands.RecordRestore,
+    commands.RemoveTokens,
     commands.SetRetention,
 }
-"""Commands that name nothing discarded."""
+"""Commands that name nothing that is ever discarded."""
 
 
 def about(dead: Dead) -> list[Command]:

@@ -6,6 +6,7 @@ with the stores: one node does something at exactly the moment between two steps
 """
 
 from collections.abc import Callable, Generator, Iterator
+from itertools import count
 from typing import NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ from ledger.domain.commands import Command, DiscardJobs, LabelJob
 from ledger.domain.errors.jobs import JobDiscarded
 from ledger.domain.producers.commands import AbandonJob, EndJob, LoseProducer, RegisterJob
 from ledger.store.seam import Batch
+from ledger.store.writer import Caller
 from projections.maintenance.retention.service import Retention
 from tests.retention.conftest import Nodes
 from tests.retention.telling import check, jobs
@@ -234,6 +236,29 @@ def test_what_comes_after_a_sweep_has_read_goes_with_the_tree(
     one.run()
     went_with_all(one)
     refused(one)
+    sound(two)
+
+
+@pytest.mark.parametrize("nodes", ["sqlite"], indirect=True)
+def test_a_tree_that_is_labelled_all_the_time_is_left_to_the_next_sweep(
+    due: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No sweep goes on for ever, and the other trees that are due do not wait for this one."""
+    one, two = due
+    one.do(RegisterJob(ME, "b", "backup", registered(), None, HERE, DONE))
+    execute, told = one.ledger.execute_blocking, count()
+
+    def late(command: Command, by: Caller) -> int:
+        if isinstance(command, DiscardJobs) and any("a" in tree.jobs for tree in command.trees):
+            two.do(label("a", f"v{next(told)}"))
+        return execute(command, by)
+
+    monkeypatch.setattr(one.ledger, "execute_blocking", late)
+    one.run()
+    check(one)
+    assert jobs(one) == {*JOBS}
+    monkeypatch.undo()
+    one.run()
     sound(two)
 
 

@@ -19,6 +19,7 @@ from ledger.domain.decisions import decide
 from ledger.domain.errors import Refusal
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Event, Recorded
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.quotas import Holding
 from ledger.store.seam import Rows
 from ledger.store.unit_of_work import NO_STREAM, CachedRelations, CachedStream, UnitOfWork
@@ -56,6 +57,9 @@ class _Nothing:
 
     def alive(self, _: str) -> Sequence[str]:
         return ()
+
+    def registered_as(self, _: ExternalId) -> str | None:
+        return None
 
     def exceeds(self, _: Holding, limit: int, more: int = 0) -> bool:
         return more > limit

@@ -33,6 +33,7 @@ from ledger.domain.events.producers import (
     JobAttemptReturned,
     JobCancelRequested,
     JobCancelSeen,
+    JobRegistered,
     JobSealed,
     JobSkipped,
     JobTextsRemoved,
@@ -57,6 +58,7 @@ from ledger.domain.producers.commands import (
     SettleJob,
     TakeUpJob,
 )
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.producers.leases import expected, lost
 from ledger.domain.producers.progress import percent
 from ledger.domain.producers.stops import asked_to_stop, is_unattended
@@ -80,6 +82,8 @@ _OUTCOMES: dict[type[End], Outcome] = {
 def register_job(command: RegisterJob, state: State, environment: Environment) -> Iterator[Change]:
     """Register the job, unless it is registered; begin and end it as far as the command says.
 
+    The external id finds it, whatever uuid the command has.
+
     Raise `Reserved`, `ReasonReserved`, `NobodyWorks`, `BadLabel`, `TooManyLabels`, `UuidTaken`,
     `JobDiscarded`, `AlreadyRegistered`, and what the parent refuses, or the end.
     """
@@ -90,6 +94,7 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         if command.holder is None:
             raise errors.NobodyWorks(command.job)
     check_labels(command.registered.labels)
+    command = _named(command, state)
     known = state.job(command.job)
     may_be_gone = command.chosen if known is None else known.ended is not None
     if may_be_gone and state.is_spent(command.job):
@@ -120,6 +125,16 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         yield from _end(state, command.job, command.end)
 
 
+def _named(command: RegisterJob, state: State) -> RegisterJob:
+    """Let the command be about the job that has its external id, if there is one."""
+    registered = command.registered
+    if registered.external_id is None:
+        return command
+    external = ExternalId(command.owner, registered.source, registered.external_id)
+    found = state.registered_as(external)
+    return command if found is None else replace(command, job=found)
+
+
 def _check_is_same(known: Job, command: RegisterJob) -> None:
     """Check that this process has registered the same before, or wants no attempt at it.
 
@@ -136,9 +151,15 @@ def _check_is_same(known: Job, command: RegisterJob) -> None:
         wanted.source,
         wanted.external_id,
     ) or registered.ends != wanted.ends:
+        if wanted.external_id is not None and _is_named_alike(registered, wanted):
+            raise errors.AlreadyRegistered(command.job, known.attempt)
         raise errors.UuidTaken(command.job)
     if command.holder is not None and _instance(produced.holder) != command.holder.instance:
         raise errors.AlreadyRegistered(command.job, known.attempt)
+
+
+def _is_named_alike(registered: JobRegistered, wanted: JobRegistered) -> bool:
+    return (registered.source, registered.external_id) == (wanted.source, wanted.external_id)
 
 
 def _instance(holder: Holder | None) -> str | None:

@@ -37,8 +37,8 @@ from ledger.store.postgres.server_clock import CLOCK, ServerClock
 from ledger.store.postgres.session import WritingSession
 from ledger.store.postgres.tables import MOVING, create_tables, require_home
 from ledger.store.seam import Batch, Conflict, Cursor, Guard, Projection, StampsRefused
+from ledger.store.tables import external_ids, leases, spent_ids, texts
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import leases, spent_ids, texts
 from ledger.store.tables.secrets import write_secret
 from ledger.store.whole_streams import beginnings
 
@@ -225,6 +225,7 @@ class PostgresStore:
                 tasks.defer(connection, batch.tasks)
                 last = _insert_events(connection, batch, self._clock.parameter())
                 _spend(connection, batch)
+                external_ids.add(cursor, batch.external_ids)
                 _change_leases(cursor, batch, self._clock.parameter())
                 connection.execute("COMMIT")
         except _CONFLICTS as error:
@@ -299,6 +300,7 @@ def _spend(connection: psycopg.Connection[TupleRow], batch: Batch) -> None:
         connection.execute(spent_ids.NONE_IS_SPENT, (list(batch.unspent),))
     if batch.spent:
         connection.execute(spent_ids.ADD_ALL, (list(batch.spent),))
+        connection.execute(external_ids.DROP_ALL, (list(batch.spent),))
 
 
 def _change_leases(cursor: Cursor, batch: Batch, clock: int | None) -> None:

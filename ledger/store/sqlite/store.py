@@ -20,7 +20,7 @@ What differs from the library's, and why:
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,7 @@ from ledger.domain.errors.store import (
     StoreUnreachable,
 )
 from ledger.domain.idempotency import RecordedClaim
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.domain.stamps import microseconds, moment_of
 from ledger.store.errors import is_full, store_errors
 from ledger.store.parameters import VALUES_MAX, among, sliced
@@ -60,8 +61,8 @@ from ledger.store.sqlite.connections import (
 from ledger.store.sqlite.disk import Disk
 from ledger.store.sqlite.long_reads import LongReads
 from ledger.store.sqlite.wal import Wal
+from ledger.store.tables import external_ids, leases, spent_ids, texts
 from ledger.store.tables import idempotency_keys as claims
-from ledger.store.tables import leases, spent_ids, texts
 from ledger.store.tables.secrets import write_secret
 from ledger.store.upgrade import upgrade
 from ledger.store.whole_streams import beginnings
@@ -300,6 +301,8 @@ class SqliteStore:
             cursor = _cursor_of(c)
             _require_unspent(cursor, batch.unspent)
             spent_ids.add(cursor, batch.spent)
+            external_ids.drop(cursor, batch.spent)
+            _take_external_ids(cursor, batch.external_ids)
             _record_claims(cursor, batch.claims)
             for secret in batch.secrets:
                 write_secret(cursor, secret)
@@ -401,6 +404,13 @@ def _change_leases(cursor: sqlite3.Cursor, batch: Batch) -> None:
     if not leases.are_due(cursor, batch.dues):
         raise Conflict("somebody was heard whose lease was over")
     leases.apply(cursor, batch.leases)
+
+
+def _take_external_ids(cursor: sqlite3.Cursor, taken: Mapping[ExternalId, str]) -> None:
+    try:
+        external_ids.add(cursor, taken)
+    except sqlite3.IntegrityError as error:
+        raise Conflict("another job has taken the external id") from error
 
 
 def _record_claims(cursor: sqlite3.Cursor, new: Sequence[RecordedClaim]) -> None:

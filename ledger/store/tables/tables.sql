@@ -23,6 +23,14 @@ CREATE TABLE IF NOT EXISTS guards (
 -- Spent ids: the jobs that were discarded, and the archives whose jobs are all among them.
 CREATE TABLE IF NOT EXISTS spent_ids (uuid TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spent_archives (archive TEXT PRIMARY KEY) WITHOUT ROWID;
+-- Which job an account has registered under the id of another system.
+CREATE TABLE IF NOT EXISTS external_ids (
+    owner TEXT NOT NULL,
+    source TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    job TEXT NOT NULL UNIQUE,
+    PRIMARY KEY (owner, source, external_id)
+) WITHOUT ROWID;
 -- Plain tables: what is secret or personal, never in the ledger; a rebuild leaves them alone.
 CREATE TABLE IF NOT EXISTS server_secrets (
     server TEXT PRIMARY KEY,

@@ -31,6 +31,8 @@ TREES_AT_ONCE = 20
 JOBS_AT_ONCE = 50
 STREAMS_AT_ONCE = 100
 """Few enough that other commands hardly wait. A tree goes as a whole, however many jobs it has."""
+TRIES = 5
+"""How often trees are read that change each time before they can be discarded."""
 
 SYSTEM = Caller("system", "")
 
@@ -102,6 +104,8 @@ class _Sweep:
         self._by = by
         self._stopping = stopping
         self._done = Swept(uuid)
+        self._left = False
+        """Whether a tree is left to the next sweep, so that this one ends before its time."""
         with ledger.log() as log:
             released = [one for one in parkings(log) if one.handling == "skip"]
             self._floors = floors_of(log.cursor())
@@ -112,7 +116,7 @@ class _Sweep:
             self._discard(trees, ())
         for streams in sliced(self._streams(), STREAMS_AT_ONCE):
             self._discard((), streams)
-        if self._done.trees or self._done.streams:
+        if (self._done.trees or self._done.streams) and not self._left:
             self._record((), (), _Rows([], [], []), last=True)
         return self._done
 
@@ -129,10 +133,17 @@ class _Sweep:
     def _discard(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> None:
         """Discard these, except those that cannot be read.
 
-        Read them anew if something was recorded in a tree meanwhile: its rows are others then.
+        Read them anew if something was recorded in a tree meanwhile: its rows are others then. One
+        in which that goes on is left to the next sweep, and keeps no other from being discarded.
         """
-        while not self._tried(trees, streams):
-            pass
+        for _ in range(TRIES):
+            if self._tried(trees, streams):
+                return
+        if len(trees) == 1:
+            self._left = True
+            return
+        for tree in trees:
+            self._discard((tree,), ())
 
     def _tried(self, trees: Sequence[DiscardedTree], streams: Sequence[str]) -> bool:
         if self._stopping():

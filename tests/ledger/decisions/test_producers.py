@@ -183,6 +183,23 @@ def test_a_uuid_stands_for_one_job(other: RegisterJob) -> None:
     given(running(), above).when(other).then_refused(UuidTaken, "exists already")
 
 
+def test_an_external_id_stands_for_one_job_of_the_account() -> None:
+    """It finds the job, whatever uuid a client has drawn, within account and source."""
+    said = registered(external_id="photos@1")
+    first = RegisterJob(ME, "j", "backup", said, None, HERE)
+    again = replace(first, job="k")
+    given(first).when(again).then()
+    given(first).when(replace(again, end=DONE)).then(Fact("job-j", DONE))
+    given(first).when(replace(again, holder=THERE)).then_refused(AlreadyRegistered, "job j")
+    given(first).when(replace(again, operation="x")).then_refused(AlreadyRegistered, "job j")
+    for other in (
+        replace(again, owner=SOMEBODY_ELSE),
+        replace(again, registered=registered(source="//mac", external_id="photos@1")),
+        replace(again, registered=registered(external_id="photos@2")),
+    ):
+        assert given(first).when(other).events_of("job-k")
+
+
 @pytest.mark.parametrize("operation", ["drive_clone", "server_clone"])
 def test_our_operations_are_ours(operation: str) -> None:
     """Nobody else says how a clone goes."""

@@ -6,11 +6,12 @@ one database becomes a test here, for all of them.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from types import MappingProxyType
 
 import pytest
 from eventsourcing.persistence import StoredEvent
@@ -26,6 +27,7 @@ from ledger.domain.events.drives import DriveDeleted, DriveReady
 from ledger.domain.events.jobs import JobCreated, Resource
 from ledger.domain.events.servers import ServerCreated
 from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
+from ledger.domain.producers.external_ids import ExternalId
 from ledger.store.compaction import delete_events
 from ledger.store.seam import (
     Batch,
@@ -41,6 +43,7 @@ from ledger.store.seam import (
 )
 from ledger.store.tables import guards, tiles
 from ledger.store.tables import idempotency_keys as claims
+from ledger.store.tables.external_ids import job_of
 from ledger.store.tables.spent_ids import is_spent
 from ledger.store.tables.stamps import date_stored, has_faults, newest_stamp
 from ledger.store.tables.streams import (
@@ -72,6 +75,7 @@ def batch(
     claims: Sequence[RecordedClaim] = (),
     unspent: Sequence[str] = (),
     spent: Sequence[str] = (),
+    external_ids: Mapping[ExternalId, str] = MappingProxyType({}),
 ) -> Batch:
     return Batch(
         list(events),
@@ -82,6 +86,7 @@ def batch(
         list(claims),
         unspent=list(unspent),
         spent=list(spent),
+        external_ids=external_ids,
     )
 
 
@@ -245,6 +250,20 @@ class Conflicts(_Suite):
         assert read_stream(store, "drive-b") == []
         other.append(batch(event("drive-b"), unspent=jobs[1:], spent=jobs[:2]))
         assert [store.read(partial(is_spent, job=job)) for job in jobs[:3]] == [True, True, False]
+
+    def test_one_job_takes_an_external_id(self, store: Store, other: Store) -> None:
+        """The second fails as a whole, until the first is discarded and gives it back."""
+        wanted = ExternalId("a", "//nas", "photos@1")
+        near = [wanted._replace(owner="b"), wanted._replace(source="//nas/photos")]
+        store.append(batch(event("drive-a"), external_ids={wanted: "j"}))
+        with pytest.raises(Conflict):
+            other.append(batch(event("drive-b"), external_ids={near[0]: "k", wanted: "l"}))
+        assert read_stream(store, "drive-b") == []
+        other.append(batch(event("drive-b"), external_ids=dict(zip(near, "kl", strict=True))))
+        found = [store.read(partial(job_of, wanted=each)) for each in (wanted, *near)]
+        assert found == ["j", "k", "l"]
+        store.append(batch(event("drive-c"), spent=["j"], external_ids={wanted: "m"}))
+        assert other.read(partial(job_of, wanted=wanted)) == "m"
 
     def test_a_stream_does_not_begin_over_its_tail(self, store: Store) -> None:
         """Which a compaction has left of it, and which would become part of the new one."""
