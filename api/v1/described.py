@@ -3,6 +3,10 @@
 from msgspec import Struct
 
 from api.v1.about import About
+from api.v1.cancels import CancelAnswer, CancelBody
 from api.v1.problems import ProblemMeaning
 
-BODIES: tuple[type[Struct], ...] = (*(About, ProblemMeaning),)
+BODIES: tuple[type[Struct], ...] = (
+    *(About, ProblemMeaning),
+    *(CancelBody, CancelAnswer),
+)

@@ -82,6 +82,13 @@ PROBLEMS: Mapping[str, ProblemKind] = {
         "The job cannot be cancelled",
         "Its producer has said so when it was registered. It runs on `host`, if that is known.",
     ),
+    "grace-not-over": ProblemKind(
+        409,
+        "The job still has time to stop",
+        "The record of a job can be ended by force once its time to stop is over, or while its"
+        " producer is lost. `asked` says whether it was asked at all; if so, try again after"
+        " `retry_after_s` seconds.",
+    ),
     "plan-over": ProblemKind(
         410,
         "The plan is over",

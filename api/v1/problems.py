@@ -90,6 +90,9 @@ _ERRORS: Mapping[type[Exception], _As] = {
     producers.ParentUnknown: _As("parent-unknown", {"parent": "parent"}),
     producers.ParentOver: _As("parent-over", {"parent": "parent"}),
     producers.GroupSealed: _As("sealed", {"job": "group"}),
+    producers.GraceNotOver: _As(
+        "grace-not-over", {"job": "job", "asked": "asked", "retry_after_s": "left_s"}
+    ),
     producers.NotCancellable: _As("not-cancellable", {"job": "job", "host": "host"}),
     jobs.LabelsFixed: _As("bad-value", {"limit": "most"}, {"field": "labels"}, 422),
     AlreadyExists: _As("uuid-taken"),

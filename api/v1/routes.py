@@ -10,6 +10,7 @@ from api.http.errors import ERROR_ANSWERS
 from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.about import show_about
+from api.v1.cancels import Cancels
 from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
 
@@ -19,6 +20,7 @@ def add_v1(app: web.Application, service: Service) -> None:
     app[ERROR_ANSWERS][V1_ROOT] = problem_answer
     _add(app, "", get=show_about, access="public")
     _add(app, "/problems/{name}", get=explain_problem, access="public")
+    _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
 
 
 def _add(

@@ -189,6 +189,11 @@ class Jobs(Reader):
             JobRow(*row) for row in self._among(f"{select('jobs', self._g)} WHERE {where}", [key])
         ]
 
+    def job_row(self, job: str) -> JobRow | None:
+        """Return a job without what it names and what is below it, whoever has it."""
+        rows = self._job_rows("uuid IN (...)", job)
+        return rows[0] if rows else None
+
     def has_job(self, job: str) -> bool:
         return bool(self._among(f"SELECT 1 FROM jobs_g{self._g} WHERE uuid IN (...)", [job]))
 

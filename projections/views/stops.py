@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from ledger.domain.producers.stops import Stop, earliest
 from ledger.store.parameters import among
@@ -39,6 +40,34 @@ def stops_of(cursor: Cursor, jobs: Sequence[str]) -> dict[str, Stop]:
 def _stop(row: StopRow) -> Stop:
     at = datetime.fromisoformat(row.at)
     return Stop(row.job, at, row.by, row.grace_s, bool(row.itself), bool(row.below))
+
+
+class Below(NamedTuple):
+    """How many jobs run below a job: those that can be asked to stop, and those that cannot."""
+
+    askable: int
+    not_cancellable: int
+
+
+def running_below(cursor: Cursor, job: str) -> Below:
+    """Count what runs below a job. This reads its tree."""
+    g = live_generation(cursor)
+    cursor.execute(
+        "SELECT uuid, parent, state = 'started', cancellable = 1 OR unattended = 1"
+        f" FROM jobs_g{g} WHERE root = (SELECT root FROM jobs_g{g} WHERE uuid = ?)",
+        (job,),
+    )
+    children: dict[str, list[tuple[str, bool, bool]]] = {}
+    for uuid, parent, running, askable in cursor.fetchall():
+        if parent is not None:
+            children.setdefault(parent, []).append((uuid, bool(running), bool(askable)))
+    counts = {True: 0, False: 0}
+    waiting = [job]
+    while waiting:
+        for uuid, running, askable in children.get(waiting.pop(), ()):
+            waiting.append(uuid)
+            counts[askable] += running
+    return Below(counts[True], counts[False])
 
 
 def unattended_stops(cursor: Cursor, limit: int) -> list[str]:

@@ -34,6 +34,9 @@ from api.resources.walks import walk_asked
 from api.service.service import Service
 from ledger.domain.commands import CancelJob
 from ledger.domain.errors.jobs import JobNotFound
+from ledger.domain.events.producers import JobCancelRequested
+from ledger.domain.producers.commands import RequestCancel
+from ledger.domain.producers.stops import GRACE_S
 from ledger.store.parameters import timestamp
 from projections.views.activity import read_activity
 from projections.views.jobs import LongTree
@@ -83,6 +86,7 @@ class Jobs:
         self._ledger = service.ledger
         self._views = service.views
         self._feed = service.feed
+        self._settling = service.settling
         self._admission = service.admission
         self._answers = service.reads.answers
         self._now = service.now
@@ -156,13 +160,24 @@ class Jobs:
         return await do_action(request, {"cancel": self._cancel})
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        """Cancel the job. On return it is over and its results are gone; its thread stops soon."""
+        """Cancel the job. On return it is over and its results are gone; its thread stops soon.
+
+        A producer's job is only asked: it goes on until its producer ends it.
+        """
         uuid = uuid_in_url(request, JobNotFound)
         await check_object(request)
         owner = owner_of(request)
         changed = Changed(202, references("jobs", [uuid]))
-        await record_command(request, self._ledger, CancelJob(owner, uuid), changed)
+        await record_command(request, self._ledger, self._to_cancel(owner, uuid), changed)
+        self._settling.set()
         return json_answer(JobActionResult(uuid=uuid), status=202)
+
+    def _to_cancel(self, owner: str, uuid: str) -> CancelJob | RequestCancel:
+        with self._views.snapshot() as snapshot:
+            row = snapshot.job_row(uuid)
+        if row is None or row.source is None:
+            return CancelJob(owner, uuid)
+        return RequestCancel(owner, uuid, JobCancelRequested(GRACE_S))
 
     async def schema(self, request: web.Request) -> web.Response:
         return json_answer(describe_jobs(request.app, timestamp(self._now())))

@@ -5,7 +5,7 @@ A job that was abandoned may still be told how it really ended, once.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -403,13 +403,15 @@ def force_end(command: ForceEnd, state: State, environment: Environment) -> Iter
 
     Raise `GraceNotOver` while the producer may still obey.
     """
-    job, produced = _running(state, command.job, command.owner)
+    job, _ = _running(state, command.job, command.owner)
     if job.lost:
         yield from _end(state, job.uuid, _abandoned("it was ended while its producer was silent"))
         return
-    asked = produced.cancel
-    if asked is None or state.now < asked.at + timedelta(seconds=asked.grace_s):
-        raise errors.GraceNotOver(job.uuid)
+    asked = asked_to_stop(job, state.job)
+    if asked is None:
+        raise errors.GraceNotOver(job.uuid, None)
+    if state.now < asked.until:
+        raise errors.GraceNotOver(job.uuid, max(1, asked.left_s(state.now)))
     yield from _end(state, job.uuid, JobCancelled("forced", state.now))
 
 

@@ -122,5 +122,8 @@ class NobodyWorks(WrongState):
 class GraceNotOver(WrongState):
     """The producer still has time to obey, and has not been lost."""
 
-    def __init__(self, job: str) -> None:
-        super().__init__(f"job {job} still has time to stop by itself")
+    def __init__(self, job: str, left_s: int | None) -> None:
+        """`left_s` is None if the job was not asked to stop."""
+        told = "was not asked to stop" if left_s is None else f"has {left_s} s to stop by itself"
+        super().__init__(f"job {job} {told}")
+        self.job, self.left_s, self.asked = job, left_s, left_s is not None

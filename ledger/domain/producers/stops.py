@@ -95,14 +95,16 @@ def asked_to_stop(job: Job, find: Callable[[str], Job | None]) -> Stop | None:
 def earliest(stops: Iterable[Stop], ended: datetime | None = None) -> Stop | None:
     """Return the first of several that ask the same job, until the earliest of their ends.
 
-    What came only after the job had `ended` does not count.
+    It asks the jobs below if one of them does. What came only after the job had `ended` does not
+    count.
     """
     asking = [stop for stop in stops if ended is None or stop.at <= ended]
     if not asking:
         return None
     first = min(asking, key=lambda stop: stop.at)
     until = min(stop.until for stop in asking)
-    return replace(first, grace_s=max(0, int((until - first.at).total_seconds())))
+    grace_s = int((until - first.at).total_seconds())
+    return replace(first, grace_s=grace_s, below=any(stop.below for stop in asking))
 
 
 def outcome_of_stop(

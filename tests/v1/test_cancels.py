@@ -1,0 +1,209 @@
+"""Asking jobs to stop: by a request that reaches all below, and is settled where nobody works."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import Command
+from ledger.domain.producers.commands import EndJob, LoseProducer, RegisterJob
+from tests.api.calling import ALICE, BOB, authorization
+from tests.support.producing import DONE, STOPPED, group, queued, running
+from tests.support.wait import wait_until
+from tests.v1.calling import V1
+
+NOW = {"grace_s": 0}
+AUTHORIZATION = {"Authorization": authorization(ALICE)}
+
+
+class Family:
+    """Jobs of one account, each with a uuid of its own."""
+
+    def __init__(self, v1: V1) -> None:
+        self._v1 = v1
+        self._uuids: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        return self._uuids.setdefault(name, self._v1.service.new_id())
+
+    async def register(self, *commands: RegisterJob) -> None:
+        await self._v1.do(
+            *(
+                replace(
+                    command,
+                    owner=ALICE.uuid,
+                    job=self[command.job],
+                    parent=None if command.parent is None else self[command.parent],
+                )
+                for command in commands
+            )
+        )
+
+    async def do(self, *commands: Command) -> None:
+        await self._v1.do(*commands)
+
+    async def cancel(self, name: str, said: Any = None, **given: Any) -> Any:
+        return await self._v1.post(f"/jobs/{self[name]}/cancel", said or {}, **given)
+
+    def job(self, name: str) -> Job:
+        job = self._v1.service.ledger.job(self[name])
+        assert job is not None
+        return job
+
+    def ended(self, name: str) -> tuple[str | None, str | None]:
+        produced = self.job(name).produced
+        assert produced is not None
+        return produced.outcome, produced.reason
+
+    async def until_ended(self, *names: str) -> None:
+        for name in names:
+            await wait_until(f"{name} has ended", lambda name=name: self.job(name).ended)  # type: ignore[misc]
+
+
+@pytest.fixture
+def family(v1: V1) -> Family:
+    return Family(v1)
+
+
+async def test_a_job_is_asked_and_goes_on(family: Family) -> None:
+    """Asking again changes nothing, whatever is said."""
+    await family.register(running("j"))
+    answer = await family.cancel("j", {"note": "the disk is being replaced", "grace_s": 60})
+    assert answer.status == 202
+    said = answer.json
+    assert said.pop("cancel") | {"requested_at": "", "stop_within_s": 0} == {
+        "requested_at": "",
+        "by": None,
+        "note": "the disk is being replaced",
+        "stop_within_s": 0,
+    }
+    below = {"asked": 0, "not_cancellable": 0}
+    assert said == {"uuid": family["j"], "done": False, "over": None, "below": below}
+    version = family.job("j").last_modified
+    again = await family.cancel("j", {"note": "hurry", "grace_s": 1})
+    assert again.status == 202
+    assert again.json["cancel"]["note"] == "the disk is being replaced"
+    assert family.job("j").last_modified == version
+    await family.do(EndJob(family["j"], 1, STOPPED))
+    over = await family.cancel("j")
+    assert (over.status, over.json["over"]) == (200, "cancelled")
+
+
+async def test_what_ended_without_a_request_is_over(v1: V1, family: Family) -> None:
+    await family.register(running("j", end=DONE))
+    problem = await v1.refused("POST", f"/jobs/{family['j']}/cancel", {})
+    assert problem == {
+        "type": "job-over",
+        "status": 409,
+        "job": family["j"],
+        "over": "succeeded",
+    }
+    problem = await v1.refused("POST", f"/jobs/{family['j']}/cancel", {}, by=BOB)
+    assert problem["type"] == "job-unknown"
+
+
+async def test_what_nobody_works_on_is_settled(family: Family) -> None:
+    """Queued jobs end, groups are sealed, also where they register after the request."""
+    await family.register(
+        running("night"),
+        group("fan", "night"),
+        queued("unworked", "fan"),
+        running("worked", "fan"),
+        running("deaf", "night", cancellable=False),
+    )
+    answer = await family.cancel("night")
+    assert answer.json["below"] == {"asked": 3, "not_cancellable": 1}
+    await family.until_ended("unworked")
+    await family.register(queued("late", "night"), group("empty", "night"))
+    await family.until_ended("late", "empty")
+    assert family.ended("late") == ("cancelled", "requested")
+    await family.do(EndJob(family["worked"], 1, STOPPED))
+    await family.until_ended("fan")
+    assert family.ended("fan") == ("cancelled", "requested")
+    assert family.job("night").ended is None
+    assert family.job("deaf").ended is None
+
+
+async def test_the_end_of_a_parent_stops_what_nobody_works_on(family: Family) -> None:
+    await family.register(running("j"), queued("waits", "j"))
+    await family.do(EndJob(family["j"], 1, STOPPED))
+    await family.until_ended("waits")
+
+
+async def test_a_queued_job_ends_on_the_spot(family: Family) -> None:
+    await family.register(queued("j"))
+    answer = await family.cancel("j")
+    assert (answer.status, answer.json["over"]) == (202, "cancelled")
+    assert (await family.cancel("j")).status == 200
+
+
+async def test_some_jobs_cannot_be_cancelled(v1: V1, family: Family) -> None:
+    await family.register(running("j", cancellable=False))
+    problem = await v1.refused("POST", f"/jobs/{family['j']}/cancel", {})
+    assert problem == {
+        "type": "not-cancellable",
+        "status": 409,
+        "job": family["j"],
+        "host": "nas",
+    }
+
+
+async def test_a_record_is_ended_by_force_after_the_grace(v1: V1, family: Family) -> None:
+    await family.register(running("j"), running("below", "j"))
+    url = f"/jobs/{family['below']}/cancel"
+    problem = await v1.refused("POST", url, {"force": True})
+    assert (problem["type"], problem["asked"]) == ("grace-not-over", False)
+    await family.cancel("j", {"grace_s": 3600})
+    problem = await v1.refused("POST", url, {"force": True})
+    assert problem["asked"]
+    assert 0 < problem["retry_after_s"] <= 3600
+    await family.cancel("below", NOW)
+    forced = await family.cancel("below", {"force": True})
+    assert (forced.status, forced.json["over"]) == (202, "cancelled")
+    assert family.ended("below") == ("cancelled", "forced")
+    assert (await family.cancel("below", {"force": True})).status == 200
+
+
+async def test_a_lost_job_is_ended_at_once(family: Family) -> None:
+    """Nobody has to be asked."""
+    await family.register(running("j"))
+    await family.do(LoseProducer(family["j"], 1))
+    assert (await family.cancel("j", {"force": True})).json["over"] == "failed"
+    assert (await family.cancel("j", {"force": True})).status == 200
+
+
+@pytest.mark.parametrize("said", [{"grace_s": -1}, {"note": 7}, {"force": "yes"}])
+async def test_senseless_requests_change_nothing(
+    v1: V1, family: Family, said: dict[str, Any]
+) -> None:
+    await family.register(running("j"))
+    problem = await v1.refused("POST", f"/jobs/{family['j']}/cancel", said)
+    assert problem["type"] == "bad-value"
+    assert (await v1.refused("POST", f"/jobs/{family['j']}/cancel", {"reason": "x"}))["unknown"]
+    assert family.job("j").produced.cancel is None  # type: ignore[union-attr]
+
+
+async def test_who_ends_in_the_same_instant_has_ended(family: Family) -> None:
+    """The request comes before the end, or is refused; nothing is left half done."""
+    names = [f"j{nth}" for nth in range(10)]
+    await family.register(*map(running, names))
+    ends = [family.do(EndJob(family[name], 1, DONE)) for name in names]
+    requests = [family.cancel(name) for name in names]
+    answers = (await asyncio.gather(*requests, *ends))[: len(names)]
+    for name, answer in zip(names, answers, strict=True):
+        asked = family.job(name).produced.cancel is not None  # type: ignore[union-attr]
+        assert answer.status in ((200, 202) if asked else (409,))
+        assert family.ended(name) == ("succeeded", None)
+
+
+async def test_the_other_base_asks_too(v1: V1, family: Family) -> None:
+    """Existing clients cancel what they see; a producer's job goes on until it ends."""
+    await family.register(running("j"), queued("below", "j"))
+    url = f"/api/2.0/jobs/{family['j']}/action/?do=cancel"
+    async with v1.client.post(url, headers=AUTHORIZATION) as answer:
+        assert answer.status == 202
+    assert family.job("j").produced.cancel is not None  # type: ignore[union-attr]
+    assert family.job("j").ended is None
+    await family.until_ended("below")
