@@ -5,21 +5,18 @@ This is what producers call most. A report is never refused for its figures, nor
 
 import asyncio
 import hashlib
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Raw, UnsetType, field
 from msgspec.structs import replace
 
-from api.http.errors import BadRequest
 from api.http.fields import UUID, Representation, about
-from api.http.outcome import Changed
 from api.http.requests import CALLER, owner_of, uuid_in_url
-from api.http.responses import encode, json_answer
+from api.http.responses import json_answer
 from api.service.service import Service
 from api.text.wording import Wording
 from api.v1.bodies import (
@@ -33,10 +30,8 @@ from api.v1.bodies import (
 )
 from api.v1.problems import bad_value, problem_answer
 from api.v1.stops import Cancel, may_know, shown
-from ledger.domain.aggregates.job import Job
 from ledger.domain.errors import Expected
 from ledger.domain.errors.jobs import JobNotFound
-from ledger.domain.errors.producers import NobodyWorks
 from ledger.domain.events.producers import Holder, Items, Phase, ProgressReported, TotalIs
 from ledger.domain.producers.progress import MOST, clamped
 from ledger.domain.producers.texts import MESSAGE_MOST, storable
@@ -105,7 +100,7 @@ class ReportBody(Strict, frozen=True):
     sent_at: Moment | None = None
 
 
-class JobReportBody(ReportBody, frozen=True):
+class JobReportBody(ReportBody, frozen=True, kw_only=True):
     """A report in a batch."""
 
     job: str
@@ -114,7 +109,7 @@ class JobReportBody(ReportBody, frozen=True):
 class BatchBody(Strict, frozen=True):
     """Reports of many jobs; each may be anything, and has an answer of its own."""
 
-    reports: tuple[object, ...]
+    reports: tuple[Any, ...]
 
 
 class LeaseTold(Representation, frozen=True):
@@ -123,7 +118,7 @@ class LeaseTold(Representation, frozen=True):
     expires_in_s: float
 
 
-class ReportAnswer(Representation, frozen=True, omit_defaults=True):
+class ReportAnswer(Representation, frozen=True):
     """What became of a report. `cancel`: the job is asked to stop."""
 
     accepted: bool
@@ -133,15 +128,15 @@ class ReportAnswer(Representation, frozen=True, omit_defaults=True):
     report_every_s: Annotated[int, about("More reports than this become no events.")]
     cancel: Cancel | None
     over: Annotated[str | UnsetType, about("How the job has ended; then nothing changes.")] = UNSET
-    duplicate: Annotated[bool, about("A newer one came before, or the same.")] = False
-    clamped: Annotated[bool, about("Figures were brought inside their bounds.")] = False
-    ignored: tuple[str, ...] = ()
+    duplicate: Annotated[bool | UnsetType, about("The same came before, or a newer one.")] = UNSET
+    clamped: Annotated[bool | UnsetType, about("Figures were brought inside bounds.")] = UNSET
+    ignored: tuple[str, ...] | UnsetType = UNSET
 
 
 class BatchAnswer(Representation, frozen=True):
     """The answers to the reports of a batch, in order: a `ReportAnswer` or a `Problem` each."""
 
-    results: tuple[object, ...]
+    results: tuple[Any, ...]
 
 
 class Reports:
@@ -194,7 +189,7 @@ class Reports:
         except Expected as error:
             body = problem_answer(error, "").body
             assert isinstance(body, bytes)
-            return orjson.Fragment(body)
+            return Raw(body)
 
     async def _take(
         self, request: web.Request, uuid: str, body: ReportBody, ignored: tuple[str, ...]
@@ -224,9 +219,9 @@ class Reports:
             taken.report_every_s,
             await self._cancel(request, taken),
             taken.over or UNSET,
-            taken.duplicate,
-            figures.are_clamped,
-            ignored,
+            taken.duplicate or UNSET,
+            figures.are_clamped or UNSET,
+            ignored or UNSET,
         )
 
     async def _cancel(self, request: web.Request, taken: Answer) -> Cancel | None:
@@ -295,10 +290,8 @@ class _Figures:
     def _number(self, said: float | None) -> int | None:
         if said is None:
             return None
-        number = clamped(said)
-        is_inside = not isinstance(said, float) or math.isfinite(said)
-        self.are_clamped |= not is_inside or not 0 <= said <= MOST
-        return number
+        self.are_clamped |= not 0 <= said <= MOST
+        return clamped(said)
 
 
 def _happened_at(body: ReportBody, now: datetime) -> datetime:
