@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from api.http.access import UNKEYED_URLS, URL_ACCESS, Access, add_url
 from api.http.caching import keep_private
+from api.http.call_rates import CALLS, Calls
 from api.http.edge.cookies import COOKIES, Cookies
 from api.http.edge.proxies import TRUSTED_PROXIES, TrustedProxies
 from api.http.errors import ERROR_ANSWERS
@@ -58,6 +59,7 @@ def make_app(service: Service) -> web.Application:
     app[TRUSTED_PROXIES] = TrustedProxies(service.trusted_proxies)
     app[HEAVY_READS] = service.reads
     app[ADMISSION] = service.admission
+    app[CALLS] = Calls(service.call_rates, service.admission)
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
     images = Images(service)

@@ -36,7 +36,7 @@ from api.service.clocks import Clocks, now
 from api.service.environment import ServiceEnvironment, new_mac, new_password
 from api.service.heavy_reads import HeavyReads
 from api.service.ids import new_id
-from api.service.request_rates import RequestRates
+from api.service.request_rates import CallRates, RequestRates
 from api.service.service import (
     DirectoryParts,
     OpenLedger,
@@ -278,6 +278,7 @@ def _service_of(
         admission=admission,
         reads=HeavyReads(admission, limits),
         settling=asyncio.Event(),
+        call_rates=CallRates(limits, time.monotonic),
         beats=beats,
         reporting=Reporting(ledger, beats, known),
         rates=RequestRates(limits.requests_per_second, limits.requests_burst, time.monotonic),

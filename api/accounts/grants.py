@@ -7,12 +7,13 @@ session and a token without scopes may do whatever their account may.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from api.accounts.account import Account
+from api.accounts.scopes import SCOPES, Scope
 from ledger.domain.aggregates.job import Job
 from ledger.domain.errors import Expected
 from ledger.domain.errors.producers import AttemptReplaced
@@ -20,21 +21,6 @@ from ledger.domain.events.producers import JobRegistered
 from ledger.domain.labels import is_key, is_value
 from ledger.store.tables.tokens import GrantedToken
 
-Scope = Literal[
-    "jobs:register",
-    "jobs:report",
-    "jobs:child",
-    "jobs:read",
-    "events:read",
-    "jobs:cancel",
-    "jobs:label",
-    "tokens:manage",
-    "resources:read",
-    "resources:write",
-    "ledger:read",
-    "ledger:operate",
-]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 ALL_SCOPES: Final = frozenset(SCOPES)
 JOB_SCOPES: Final = frozenset[Scope](
     {"jobs:register", "jobs:report", "jobs:child", "jobs:read", "jobs:label"}
@@ -203,8 +189,19 @@ class Grant:
             or source.startswith(self.source.rstrip("/") + "/")
         )
 
-    def reaches(self, registered: JobRegistered, scope: Scope) -> bool:
-        """Return whether the token may do this with a job that was registered so."""
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it reaches only some jobs of the account."""
+        only = self.restrictors
+        return self.job is not None or only.series is not None or bool(only.labels)
+
+    def reaches(self, registered: JobRegistered | None, scope: Scope) -> bool:
+        """Return whether the token may do this with a job that was registered so.
+
+        Without a registration it is no producer's job.
+        """
+        if registered is None:
+            return scope not in OF_PREFIX and not self.is_narrow
         own = scope not in OF_PREFIX or self.has_source(registered.source)
         return own and self.restrictors.admit(registered.series, registered.labels)
 

@@ -55,19 +55,12 @@ class JobTokens:
 
     async def read(self, token: str) -> JobClaim | None:
         """Return what a token is for; None if it never was one of this ledger's."""
-        parts = _TOKEN.fullmatch(token)
-        if parts is None:
+        told = claimed(token)
+        if told is None:
             return None
-        job, attempt, encoded = parts.groups()
-        told = base64.urlsafe_b64decode(encoded + "==")
-        if _encoded(told) != encoded:  # bits of the last character that mean nothing
-            return None
-        size = hashlib.sha256().digest_size
-        claim = JobClaim(job, int(attempt), told[:size].hex())
-        if self._is_signed(claim, told[size:]):
-            return claim
-        self._keys = await self._read()
-        return claim if self._is_signed(claim, told[size:]) else None
+        if not self._is_signed(*told):
+            self._keys = await self._read()
+        return told[0] if self._is_signed(*told) else None
 
     async def change_key(self) -> int:
         """Sign by a new key from now on, and return its number.
@@ -105,6 +98,19 @@ class JobTokens:
 
     def _is_signed(self, claim: JobClaim, mac: bytes) -> bool:
         return any(hmac.compare_digest(_mac(key.key, claim), mac) for key in self._keys)
+
+
+def claimed(token: str) -> tuple[JobClaim, bytes] | None:
+    """Return what a text says that it is a token for, and its MAC; None if it is no such text."""
+    parts = _TOKEN.fullmatch(token)
+    if parts is None:
+        return None
+    job, attempt, encoded = parts.groups()
+    told = base64.urlsafe_b64decode(encoded + "==")
+    if _encoded(told) != encoded:  # bits of the last character that mean nothing
+        return None
+    size = hashlib.sha256().digest_size
+    return JobClaim(job, int(attempt), told[:size].hex()), told[size:]
 
 
 def _encoded(told: bytes) -> str:

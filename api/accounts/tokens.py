@@ -18,12 +18,13 @@ from msgspec import Struct
 
 from api.accounts.account import AccountNotFound, LoginRefused, TokenOver, account_of
 from api.accounts.credentials import new_secret, normal_email, secret_hash
-from api.accounts.grants import ALL_SCOPES, Grant, Restrictors, Scope, grant_of_token
+from api.accounts.grants import ALL_SCOPES, Grant, Restrictors, grant_of_token
 from api.accounts.job_grants import job_grant
 from api.accounts.job_tokens import PREFIX as JOB_PREFIX
 from api.accounts.job_tokens import JobTokens
 from api.accounts.meter import LoginMeter
 from api.accounts.revocations import Revocation
+from api.accounts.scopes import Scope
 from api.accounts.throttle import Throttle, TooManyAttempts
 from api.data.private_tables import PrivateTables
 from ledger.domain.commands import IssueToken, RemoveTokens
@@ -259,7 +260,8 @@ class Tokens:
         for account, some in groupby(over, key=lambda each: each[0]):
             gone = tuple(token_id for _, token_id in some)
             await self._record(RemoveTokens(account, gone, self._now()), _EXPIRY)
-        await self._tables.write(lambda c: tokens.forget_removed(c, before))
+        if await self._tables.read(lambda c: tokens.has_removed(c, before)):
+            await self._tables.write(lambda c: tokens.forget_removed(c, before))
         return len(over)
 
     async def _grant_of(self, token: str, address: str) -> Grant:

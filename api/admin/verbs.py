@@ -40,7 +40,7 @@ _VERBS_OF: Mapping[type, tuple[Verb, ...]] = {
         Accounts.set_role,
         Accounts.remove,
     ),
-    Tokens: (Tokens.add, Tokens.every, Tokens.remove),
+    Tokens: (Tokens.add, Tokens.every, Tokens.remove, Tokens.change_job_key),
     Library: (Library.add, Library.every, Library.remove),
     Retention: (
         Retention.status,

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from api.accounts.grants import ScopeMissing
 from api.accounts.service import LoginRefused, TooManyAttempts
 from api.service.admission import TooMuch
 from ledger.archives import BadArchive
@@ -133,6 +134,7 @@ class _Answer(NamedTuple):
 _ANSWERS: Mapping[type[Exception], _Answer] = {
     LoginRefused: _Answer(401, "permission", "credentials are missing or wrong"),
     TooManyAttempts: _Answer(429, "permission"),
+    ScopeMissing: _Answer(403, "permission", refused="permission"),
     TooMuch: _Answer(429, "quota"),
     TooManyUploads: _Answer(429, "quota", retry_after_s=UPLOADS_RETRY_S),
     QuotaExceeded: _Answer(403, "quota", refused="quota"),

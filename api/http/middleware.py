@@ -6,19 +6,22 @@ import math
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from api.accounts.grants import Grant
 from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
 from api.http.access import READING, access_of, is_public
+from api.http.call_rates import CALLS
 from api.http.edge.proxies import TRUSTED_PROXIES
 from api.http.errors import Forbidden, error_answer_for
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
 from api.http.not_applied import tell_not_applied
 from api.http.outcome import OUTCOME, advice, note_outcome, outcome_after, recorded_by
-from api.http.request_auth import account_of
+from api.http.request_auth import grant_of
 from api.http.request_ids import REQUEST_ID, RequestIds
-from api.http.requests import ANONYMOUS, ASKING, CALLER, NEW_ID, POSITION
+from api.http.requests import ANONYMOUS, ASKING, CALLER, GRANT, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
+from api.http.scopes import JobScopes
 from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import url_template_of
 from api.http.wire.bodies import check_expectation, is_awaited
@@ -58,6 +61,7 @@ def make_middleware(service: Service) -> Middleware:
     ledger = service.ledger
     ids = RequestIds(service.new_id())
     once = Once(service)
+    scopes = JobScopes(ledger)
     to_accounts = service.reads.answers
     to_others = AnswerBytes(service.admission, service.limits, "answer-bytes-without-login")
 
@@ -70,20 +74,16 @@ def make_middleware(service: Service) -> Middleware:
         request[NEW_ID] = service.new_id
         answer: web.StreamResponse
         try:
-            account = None
-            owner = ANONYMOUS
+            grant, owner = None, ANONYMOUS
             if not await is_public(request):
-                account = await account_of(request, service.accounts)
-                _check_rate(service, account)
-                occupy_connection(request)
-                owner = await owner_asked_for(request, account, service.accounts)
-            request[ASKING] = ANONYMOUS if account is None else account.uuid
+                grant, owner = await _log_in(request, service)
+            request[ASKING] = ANONYMOUS if grant is None else grant.account.uuid
             request[CALLER] = Caller(owner, request_id)
-            if account is not None and request.method in READING:
-                await to_accounts.room(account.uuid)
-            answer = await _authorise_and_handle(request, account, handler, once)
+            if grant is not None and request.method in READING:
+                await to_accounts.room(grant.account.uuid)
+            answer = await _authorise_and_handle(request, grant, handler, once, scopes)
             tell_not_applied(request, answer)
-            if account is None and _length(answer) > SHORT_BYTES:
+            if grant is None and _length(answer) > SHORT_BYTES:
                 await to_others.room(_address(request))
         except ConnectionError:
             raise  # the client is gone
@@ -108,6 +108,17 @@ def make_middleware(service: Service) -> Middleware:
         return answer
 
     return handle
+
+
+async def _log_in(request: web.Request, service: Service) -> tuple[Grant, str]:
+    """Return what the caller may do, and the owner of what the request is about."""
+    grant = request[GRANT] = await grant_of(request, service.accounts)
+    _check_rate(service, grant.account)
+    occupy_connection(request)
+    owner = await owner_asked_for(request, grant.account, service.accounts)
+    if owner != grant.account.uuid:
+        grant.require("ledger:read")
+    return grant, owner
 
 
 def _answer_to_failure(request: web.Request, error: Exception, request_id: str) -> web.Response:
@@ -164,13 +175,16 @@ def _comes_from_a_script(request: web.Request) -> bool:
 
 
 async def _authorise_and_handle(
-    request: web.Request, account: Account | None, handler: Handler, once: Once
+    request: web.Request, grant: Grant | None, handler: Handler, once: Once, scopes: JobScopes
 ) -> web.StreamResponse:
     """Handle a request, if its account may make it. Raise whatever a handler may raise."""
     check_expectation(request)
     if request.method == hdrs.METH_OPTIONS:
         return _options(request)
-    _check_allowed(request, account)
+    _check_allowed(request, None if grant is None else grant.account)
+    if grant is not None:
+        await scopes.check(request, grant)
+        request.app[CALLS].check(request, grant)
     if has_key(request):
         return await once.answer(request, handler)
     answer = await handler(request)

@@ -2,6 +2,7 @@
 
 from aiohttp import hdrs, web
 
+from api.accounts.grants import Grant
 from api.accounts.places import Client
 from api.accounts.service import Account, Accounts, LoginRefused
 from api.accounts.sessions import Session
@@ -14,25 +15,30 @@ CSRF_HEADER = "X-CSRFToken"
 
 
 async def account_of(request: web.Request, accounts: Accounts, *, changes: bool = True) -> Account:
-    """Return the account of a request. With an Authorization header, cookies are ignored.
+    """Return the account of a request, as `grant_of` does."""
+    return (await grant_of(request, accounts, changes=changes)).account
+
+
+async def grant_of(request: web.Request, accounts: Accounts, *, changes: bool = True) -> Grant:
+    """Return what a request may do. With an Authorization header, cookies are ignored.
 
     A browser attaches cookies and a Basic login that it remembers to the requests of other sites'
     pages, too; so only our own pages may make it change something. `changes` is false of an action
     that changes nothing, although it is a POST.
 
     Raise `LoginRefused`, `TooManyAttempts`, or `Forbidden` for another site's page, or if a
-    session's CSRF token is missing.
+    session's CSRF token is missing; `JobNotFound` or `JobDiscarded` for the token of such a job.
     """
     authorization = request.headers.get(hdrs.AUTHORIZATION)
     if request.method not in SAFE:
         check_origin(request)
     if authorization is not None:
-        return await accounts.authenticate(authorization, client_of(request))
+        return await accounts.grant_of(authorization, client_of(request))
     cookie = session_id(request)
     session = await accounts.sessions.find(cookie)
     if changes and request.method not in SAFE:
         _check_csrf(request, session)
-    return session.account
+    return Grant(session.account)
 
 
 def client_of(request: web.Request) -> Client:

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import hdrs, web
 from msgspec import Struct
 
+from api.accounts.grants import Grant
 from api.http.errors import BadRequest, RequestRefused
 from api.http.fields import DIGITS_LIMIT, SURROGATES, UUID, B, Uuid, UuidList, decode_fields
 from api.http.not_applied import note_not_applied
@@ -30,6 +31,8 @@ ASKING = web.RequestKey("asking", str)
 
 It is not the caller where staff look at another account.
 """
+GRANT = web.RequestKey("grant", Grant)
+"""What the caller may do, set by the middleware where a URL is not public."""
 POSITION = web.RequestKey("position", int)
 """A position of the ledger that the answer is at least as new as.
 

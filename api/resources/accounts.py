@@ -17,7 +17,7 @@ from api.accounts.websocket_cookie import VALID_S
 from api.http.edge.cookies import COOKIES
 from api.http.edge.same_origin import check_origin
 from api.http.errors import BadRequest, Forbidden
-from api.http.request_auth import account_of, client_of, session_id
+from api.http.request_auth import account_of, client_of, grant_of, session_id
 from api.http.requests import owner_of, read_object
 from api.http.responses import json_answer
 from api.resources.account_bodies import LoggedIn, Login, NewToken, TokenLogin
@@ -106,10 +106,11 @@ class AccountsActions:
         return json_answer(LoggedIn(account.uuid))
 
     async def _authenticate_asynchronous(self, request: web.Request) -> web.Response:
-        account = await account_of(request, self._accounts)
+        grant = await grant_of(request, self._accounts)
+        grant.require_everything()  # which is what a websocket shows
         answer = json_answer({})
         in_session = None if hdrs.AUTHORIZATION in request.headers else session_id(request)
-        value = await self._accounts.new_async_cookie(account, in_session)
+        value = await self._accounts.new_async_cookie(grant.account, in_session)
         valid_for = timedelta(seconds=VALID_S)
         request.app[COOKIES].put(request, answer, "async_auth", value, valid_for=valid_for)
         return answer

@@ -25,7 +25,7 @@ Resource = Literal[
     "answer-bytes-without-login",
 ]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
-Rate = Literal["requests"]
+Rate = Literal["requests", "registrations", "cancels", "labels", "reads"]
 """What is not held for a while, but counted in time."""
 RATES: tuple[Rate, ...] = get_args(Rate)
 

@@ -110,6 +110,25 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     requests_per_second: Annotated[int, number("requests of one account in a second")] = 2_000
     requests_burst: Annotated[int, number("requests of one account at once, after a pause")] = 4_000
 
+    registrations_per_minute: Annotated[
+        int, number("jobs that one token registers in a minute")
+    ] = 200
+    registrations_burst: Annotated[int, number("the same at once, after a pause")] = 1_000
+    cancels_per_minute: Annotated[int, number("jobs that one token asks to stop in a minute")] = 200
+    cancels_burst: Annotated[int, number("the same at once, after a pause")] = 1_000
+    labels_per_minute: Annotated[int, number("changes of labels by one token in a minute")] = 200
+    labels_burst: Annotated[int, number("the same at once, after a pause")] = 1_000
+    reads_per_minute: Annotated[
+        int, number("reads of /api/v1 by one token in a minute, as of jobs and events")
+    ] = 3_000
+    reads_burst: Annotated[int, number("the same at once, after a pause")] = 3_000
+    together_per_account: Annotated[
+        int, number("how many times as much of these all tokens of an account may do together")
+    ] = 5
+    long_polls_per_token: Annotated[int, number("requests of one token that wait for a change")] = (
+        64
+    )
+
     def of(self, resource: str, holder: Literal["account", "address"]) -> int:
         """Return how much of a resource an account, or an address, may have at one moment."""
         return int(getattr(self, f"{resource.replace('-', '_')}_per_{holder}"))

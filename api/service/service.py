@@ -13,7 +13,7 @@ from api.service.admission import Admission
 from api.service.environment import ServiceEnvironment
 from api.service.heavy_reads import HeavyReads
 from api.service.limits import Limits
-from api.service.request_rates import RequestRates
+from api.service.request_rates import CallRates, RequestRates
 from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
@@ -78,6 +78,7 @@ class ServiceParts:
     admission: Admission
     reads: HeavyReads
     rates: RequestRates
+    call_rates: CallRates
     settling: asyncio.Event
     """Set once there may be jobs to stop on which nobody works."""
     beats: HeldBeats

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import orjson
 from aiohttp import hdrs, web
 
+from api.accounts.account import TokenOver
+from api.accounts.grants import ScopeMissing
 from api.accounts.service import TooManyAttempts
 from api.http.errors import RequestRefused, TooLong, answer_any
 from api.http.fields import Representation
@@ -102,6 +104,8 @@ _ERRORS: Mapping[type[Exception], _As] = {
     QuotaExceeded: _As("quota", {"quota": "resource", "limit": "limit"}),
     LedgerBytesSpent: _As("quota", {"quota": "resource", "limit": "limit"}, status=507),
     TooLong: _As("too-large", {"limit": "limit"}),
+    ScopeMissing: _As("scope-missing", {"scope": "scope"}),
+    TokenOver: _As("unauthorized", {"why": "why"}),
     TooMuch: _As("too-fast", {"limit": "limit"}),
     TooManyAttempts: _As("too-fast"),
 }

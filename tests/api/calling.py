@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 
+from api.accounts.grants import Grant
 from api.accounts.meter import LoginMeter
 from api.accounts.places import Client
 from api.accounts.service import Account, AccountNotFound, LoginRefused
@@ -76,10 +77,10 @@ class KnownAccounts:
         self.meter = LoginMeter()
         self.waiting = 0
 
-    async def authenticate(self, header: str | None, client: Client) -> Account:
+    async def grant_of(self, header: str | None, client: Client) -> Grant:
         if header not in self._by_header:
             raise LoginRefused
-        return self._by_header[header]
+        return Grant(self._by_header[header])
 
     async def find(self, uuid: str) -> Account:
         if uuid not in self._by_uuid:

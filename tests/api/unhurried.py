@@ -9,7 +9,7 @@ from api.service.limits import Limits
 OF_TIME = [
     field.name
     for field in msgspec.structs.fields(Limits)
-    if field.name.endswith(("_second", "_seconds"))
+    if field.name.endswith(("_second", "_seconds", "_minute"))
 ]
 
 

@@ -1,4 +1,4 @@
-"""The auditor's rules for the ledger's own acts."""
+"""The auditor's rules for the ledger's own acts, and for tokens."""
 
 from datetime import timedelta
 
@@ -18,7 +18,8 @@ from ledger.domain.events.housekeeping import (
     StreamReleased,
 )
 from ledger.domain.events.jobs import JobCancelled
-from tests.support.world import ME, START
+from ledger.domain.events.tokens import TokenIssued, TokenRemoved
+from tests.support.world import ME, SOMEBODY_ELSE, START
 
 KEEP = timedelta(days=3)
 CUTOFF = START - KEEP
@@ -49,10 +50,17 @@ LEGAL: list[tuple[str, tuple[Event, ...]]] = [
     ("compaction-1", (WRITTEN, LedgerCompacted(5))),
     ("restoration-1", (LedgerRestored(2, "note"),)),
     ("parking-job-j", (PARKED, RELEASED, PARKED, StreamReleased(skip=False))),
+    ("token-t", (TokenIssued(ME, "laptop"), TokenRemoved(ME))),
+    ("token-early", (TokenRemoved(ME),)),  # it was issued by an earlier version
 ]
 
 ILLEGAL: list[tuple[str, tuple[Event, ...], str]] = [
     ("policy-retention", (WRITTEN,), "a policy has no such event"),
+    ("token-t", (WRITTEN,), "a token has no such event"),
+    ("token-t", (TokenIssued(ME, ""), TokenIssued(ME, "")), "had been issued"),
+    ("token-t", (TokenRemoved(ME), TokenIssued(ME, "")), "had been issued"),
+    ("token-t", (TokenIssued(ME, ""), TokenRemoved(ME), TokenRemoved(ME)), "had been removed"),
+    ("token-t", (TokenIssued(ME, ""), TokenRemoved(SOMEBODY_ELSE)), "another account's"),
     ("sweep-1", (discarded(TREES_MOST + 1),), "201 trees"),
     ("sweep-1", (discarded(ended_before=timedelta(0)),), "had not ended by the cutoff"),
     ("sweep-1", (discarded(last=True), discarded()), "the sweep was over"),

@@ -44,12 +44,13 @@ class Opened:
         self.file = file
         self.failures: list[StoreFailed] = []
         self.now = now or Ticking()
+        self.environment = environment or Foreseen()
         projection = self.projection()
         self.store = self.open_store(projection)
         self.ledger = Ledger(
             self.store,
             projection,
-            environment or Foreseen(),
+            self.environment,
             now=self.now,
             on_failure=self.failures.append,
         )

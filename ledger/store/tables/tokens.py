@@ -209,6 +209,12 @@ def over(cursor: Cursor, expired: datetime) -> list[tuple[str, str]]:
     return [(account, token_id) for account, token_id in cursor.fetchall()]
 
 
+def has_removed(cursor: Cursor, before: datetime) -> bool:
+    """Return whether a token is remembered that was removed before."""
+    cursor.execute("SELECT 1 FROM removed_tokens WHERE removed < ? LIMIT 1", (timestamp(before),))
+    return cursor.fetchone() is not None
+
+
 def forget_removed(cursor: Cursor, before: datetime) -> int:
     """Forget the tokens that were removed before; return how many there were."""
     cursor.execute("DELETE FROM removed_tokens WHERE removed < ?", (timestamp(before),))

@@ -124,17 +124,26 @@ class GroupCommit:
         return batch[len(tried.commands) :]
 
     def _decide(self, batch: list[WaitingCommand], tried: _Tried) -> None:
-        """Decide commands one after the other, until their events are enough for a transaction."""
+        """Decide commands one after the other, until their events are enough for a transaction.
+
+        One for which something must be measured leaves the batch: its caller brings it again.
+        """
         self._committed.catch_up()
         self._committed.clock.begin()
         disk = self.look_at_disk()
-        for waiting in batch:
+        for waiting in list(batch):
             if tried.unit.stored_bytes >= BATCH_BYTES:
                 return
-            tried.commands.append(waiting)
             if not waiting.turn.begin():
+                tried.commands.append(waiting)
                 continue
             error = self._decider.decide(waiting, tried.unit, disk)
+            if isinstance(error, NotMeasured):
+                # What it needs can be read during the commit, so it is in the next batch.
+                batch.remove(waiting)
+                wake([(waiting, error)])
+                continue
+            tried.commands.append(waiting)
             if error is None:
                 tried.accepted.append(waiting)
             else:
@@ -186,8 +195,6 @@ class GroupCommit:
         for waiting in tried.accepted:
             commands.labels(type(waiting.command).__name__, "recorded").inc()
         for waiting, error in tried.refused:
-            if isinstance(error, NotMeasured):
-                continue  # it is decided again
             commands.labels(type(waiting.command).__name__, type(error).__name__).inc()
 
     def _repeat(self, batch: list[WaitingCommand], repeats: int) -> None:

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from api.accounts.grants import ScopeMissing
 from api.http.errors import Forbidden, RequestRefused, RequestStatus, answer_to
 from ledger.domain.errors import Expected
 from ledger.domain.errors.quotas import QuotaExceeded
@@ -27,6 +28,7 @@ NEVER_OVER_HTTP = {
     "CannotListen",
     "CannotReplay",
     "CannotVerify",
+    "ChangedJustNow",
     "DataInUse",
     "DataUnusable",
     "EmailTaken",
@@ -57,7 +59,9 @@ NEVER_OVER_HTTP = {
     "CannotTell",
     "InvalidAccount",
     "InvalidTokenName",
+    "InvalidTokenTerms",
     "OutsideTree",
+    "WrongRestrictor",
     # Below /api/v1, where errors have another shape.
     "Problem",
 }
@@ -79,7 +83,8 @@ def test_every_error_that_reaches_http_has_a_status(kind: type[Expected]) -> Non
 def test_a_403_says_what_it_is_about(kind: type[Expected]) -> None:
     """About who asks, what they have, or the state of things: clients can tell them apart."""
     answer = answer_to(error_of(kind))
-    about = {Forbidden: "permission", QuotaExceeded: "quota"}.get(kind, "state")
+    permission = {Forbidden: "permission", ScopeMissing: "permission"}
+    about = {**permission, QuotaExceeded: "quota"}.get(kind, "state")
     if answer.status != 403:
         about = None
     assert answer.headers.get("X-Ledger-Refusal") == about

@@ -22,6 +22,8 @@ from aiohttp.helpers import parse_http_date, parse_mimetype
 from multidict import CIMultiDict, MultiDict
 
 from api.accounts.credentials import normal_email, normal_password, parse_basic, parse_bearer
+from api.accounts.grants import Restrictors
+from api.accounts.job_tokens import claimed
 from api.accounts.signing import Signing
 from api.http.accept import check_accept
 from api.http.digests import WANT_REPR_DIGEST, wants_digest
@@ -61,6 +63,7 @@ from api.text.printable import escaped, escaped_json
 from ledger.domain.decisions.naming import clone_name
 from ledger.domain.errors import Expected
 from ledger.domain.labels import is_key, is_value
+from ledger.domain.producers.texts import storable
 from ledger.store.writer import Caller
 from tests.api.calling import ALICE, SERVER, UNKNOWN
 
@@ -157,6 +160,9 @@ PARSERS: dict[str, Parse] = {
     "Origin": lambda text: is_same_origin(f"http://{text}", text),
     "Basic": lambda text: parse_basic(f"Basic {text}"),
     "Bearer": lambda text: parse_bearer(f"Bearer {text}"),
+    "a job's token": claimed,
+    "free words": lambda text: storable(text, 1_024),
+    "a restrictor": lambda text: Restrictors.parse([text]),
     "an email": normal_email,
     "a password": normal_password,
     "a signed text": signing.read,
@@ -197,6 +203,7 @@ AROUND = (
     ("PT", "S"),
     ("a@b", "-2026-04-17"),
     ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "=="),
+    ("jlj_53f94b39-2bb6-4aca-80e7-c3ffa8d0224f.1.", ""),
     ("2026-04-17T08:15:30.", "Z"),
 )
 PLACE = f"2 {'0' * 32} {UNKNOWN} {'a' * 16}"

@@ -62,6 +62,27 @@ def test_a_role_is_changed(run: Run) -> None:
     assert (nobody.exit_code, nobody.output) == (1, f"Error: there is no account {BOB}\n")
 
 
+def test_a_token_is_listed_with_what_it_may_do(run: Run) -> None:
+    """And its secret is not."""
+    terms = ("--scope", "jobs:read", "--restrict", "labels.env=prod", "--source", "//nas/x")
+    added = run("token", "add", ADA, "--name", "nas", *terms, "--expires", "2099-01-31T00:00Z")
+    assert added.exit_code == 0, added.output
+    run("token", "add", ADA)
+    listed = run("token", "list").output
+    for told in ("jobs:read labels.env=prod", "//nas/x", "2099-01-31 00:00:00", "everything"):
+        assert told in listed
+    assert added.output.split()[-1] not in listed
+    assert run("token", "add", ADA, "--name", "x", "--scope", "jobs:burn").exit_code == 2
+
+
+def test_the_key_of_jobs_tokens_is_not_changed_twice_at_once(run: Run) -> None:
+    """Each node must have time to learn of the new one."""
+    done = run("token", "change-job-key")
+    assert (done.exit_code, done.output) == (0, "tokens of jobs are derived from key 1\n")
+    again = run("token", "change-job-key")
+    assert (again.exit_code, again.output.count("\n")) == (1, 1)
+
+
 def test_a_removal_says_what_has_ended(run: Run) -> None:
     run("token", "add", ADA)
     run("token", "add", ADA)

@@ -15,17 +15,26 @@ from types import MappingProxyType
 
 import pytest
 from eventsourcing.persistence import StoredEvent
+from msgspec.structs import replace
 
 from ledger.codec import decode, encode, leaf_hash
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.relations import Relations
 from ledger.domain.aggregates.server import Server
-from ledger.domain.context import CopyVncPassword, DropVncPassword, Secret, SetVncPassword
+from ledger.domain.context import (
+    AddToken,
+    CopyVncPassword,
+    DropTokens,
+    DropVncPassword,
+    Secret,
+    SetVncPassword,
+)
 from ledger.domain.events import Event, Recorded
 from ledger.domain.events.drives import DriveDeleted, DriveReady
 from ledger.domain.events.jobs import JobCreated, Resource
 from ledger.domain.events.servers import ServerCreated
+from ledger.domain.events.tokens import TokenIssued
 from ledger.domain.idempotency import KEPT, Claim, KeptAnswer, RecordedClaim
 from ledger.domain.producers.external_ids import ExternalId
 from ledger.store.compaction import delete_events
@@ -41,7 +50,7 @@ from ledger.store.seam import (
     Stamps,
     Store,
 )
-from ledger.store.tables import guards, tiles
+from ledger.store.tables import accounts, guards, login_revocations, tiles, tokens
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.external_ids import job_of
 from ledger.store.tables.spent_ids import is_spent
@@ -264,6 +273,31 @@ class Conflicts(_Suite):
         assert found == ["j", "k", "l"]
         store.append(batch(event("drive-c"), spent=["j"], external_ids={wanted: "m"}))
         assert other.read(partial(job_of, wanted=wanted)) == "m"
+
+    def test_a_token_is_written_with_its_event(self, store: Store, other: Store) -> None:
+        """Unless its account or that version of its password is gone; removed, it is known as such.
+
+        Each removal is a revocation, which other nodes hear of.
+        """
+        mine = {"uuid": ME, "email": "me@example.test", "role": "user", "password_hash": "hash"}
+        store.exclusive(partial(accounts.add, **mine, created=START))
+        issued = TokenIssued(ME, "nas", ("jobs:read",), ("labels.env=prod",), "//nas", START)
+        for name, owner, version in (("a", ME, None), ("b", ME, 1), ("c", ME, 2), ("d", "x", None)):
+            new = AddToken(name, name.encode(), replace(issued, owner=owner), START, version)
+            store.append(batch(event(f"token-{name}"), secrets=[new]))
+        found = [other.read(partial(tokens.by_hash, token_hash=name)) for name in (b"a", b"b")]
+        terms = (("jobs:read",), ("labels.env=prod",), "//nas", START)
+        assert [each and each[4:8] for each in found] == [terms, terms]
+        assert other.read(partial(tokens.count, account=ME)) == 2
+        for name in ("a", "b"):
+            dropped = DropTokens(ME, (name, "unknown"), START)
+            other.append(batch(event(f"token-{name}", 2), secrets=[dropped]))
+        assert [number for number, _ in store.read(lambda c: login_revocations.since(c, 0))] == [2]
+        assert store.read(partial(tokens.by_hash, token_hash=b"a")) is None
+        known = [
+            store.read(partial(tokens.was_removed, token_hash=name)) for name in (b"a", b"b", b"c")
+        ]
+        assert known == [True, True, False]
 
     def test_a_stream_does_not_begin_over_its_tail(self, store: Store) -> None:
         """Which a compaction has left of it, and which would become part of the new one."""

@@ -31,6 +31,8 @@ from tests.ledger.store.conformance import (
 from tests.support.opened import behind_its_back
 from tests.support.world import START
 
+THEN = "2026-01-02T03:04:05.000000+00:00"
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -211,6 +213,24 @@ def test_stamps_of_schema_5_are_dated_when_it_is_opened(store: SqliteStore, file
         assert later.read(newest_stamp) == newest
         assert later.read(lambda c: tiles.position_at(c, START + timedelta(days=0.0021))) == 4
         assert later.read(lambda c: tiles.position_at(c, newest)) == 5
+    finally:
+        later.close()
+
+
+def test_tokens_of_schema_7_may_do_whatever_they_could(store: SqliteStore, file: Path) -> None:
+    """Without that, a token is refused."""
+    store.close()
+    with behind_its_back(file) as connection:
+        connection.execute("INSERT INTO tokens VALUES ('t', x'03', 'account', 'name', ?)", [THEN])
+        connection.execute("DROP TABLE token_grants")
+        connection.execute("PRAGMA user_version = 7")
+    later = SqliteStore(file, InlineProjection())
+    try:
+        found = later.read(lambda c: tokens.by_hash(c, b"\x03"))
+        assert found is not None
+        assert (found.scopes, found.restrictors, found.expires) == (None, (), None)
+        later.exclusive(lambda c: c.execute("DELETE FROM token_grants"))
+        assert later.read(lambda c: tokens.by_hash(c, b"\x03")) is None
     finally:
         later.close()
 

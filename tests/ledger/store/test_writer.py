@@ -178,6 +178,33 @@ async def test_refused_commands_alone_write_nothing(opened: Opened, batches: lis
     assert batches == []
 
 
+@pytest.mark.parametrize("conflicts", [0, 1])
+async def test_what_a_command_needs_is_measured_during_the_commit_of_others(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, conflicts: int
+) -> None:
+    """It is recorded once, also if the batch that it has left is repeated."""
+    opened.do(new_drive("a"), MarkDriveReady("a"))
+    append, measured, tried = opened.store.append, threading.Event(), count()
+
+    def measure(images: object, found: dict[str, int | None]) -> tuple[()]:
+        found["a"] = 7
+        measured.set()
+        return ()
+
+    def append_once_measured(batch: Batch) -> int:
+        assert measured.wait(PATIENCE_S)
+        if next(tried) < conflicts:
+            raise Conflict
+        return append(batch)
+
+    monkeypatch.setattr(opened.environment, "measure", measure)
+    monkeypatch.setattr(opened.store, "append", append_once_measured)
+    clone = CloneDrive(owner=ME, source="a", destination="copy", job="j")
+    outcomes = await together(opened, clone, new_drive("b"))
+    assert [type(outcome) for outcome in outcomes] == [int, int]
+    assert drives(opened) == ["a", "b", "copy"]
+
+
 async def test_many_bytes_are_committed_some_at_a_time(
     opened: Opened, batches: list[Batch]
 ) -> None:
