@@ -7,6 +7,7 @@ from api.v1.account import AccountUse
 from api.v1.cancels import CancelAnswer, CancelBody
 from api.v1.events import CloudEvent
 from api.v1.problems import ProblemMeaning
+from api.v1.reports import BatchAnswer, BatchBody, JobReportBody, ReportAnswer, ReportBody
 from api.v1.tokens import IssuedToken, NewToken, TokenList
 
 BODIES: tuple[type[Struct], ...] = (
@@ -14,4 +15,5 @@ BODIES: tuple[type[Struct], ...] = (
     *(CancelBody, CancelAnswer),
     *(NewToken, IssuedToken, TokenList, AccountUse),
     CloudEvent,
+    *(ReportBody, ReportAnswer, JobReportBody, BatchBody, BatchAnswer),
 )
