@@ -2,13 +2,17 @@
 
 import re
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Annotated, Any
 
+from aiohttp import web
 from msgspec import Meta
 
+from api.accounts.grants import Grant
+from api.http.requests import GRANT
 from api.v1.bodies import Strict
 from api.v1.problems import bad_value
-from ledger.domain.events.producers import Exit, Link, Subject
+from ledger.domain.events.producers import Exit, Holder, Link, Subject
 
 NAME_LENGTH = 200
 INSTANCE_LENGTH = 200
@@ -20,14 +24,13 @@ PID_MOST = 2**53 - 1
 # Control characters, and those that change the direction or the lines of a text.
 ONE_LINE = "^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
 
-Name = Annotated[
-    str, Meta(title="Name", min_length=1, max_length=NAME_LENGTH, pattern=ONE_LINE)
-]
+Name = Annotated[str, Meta(title="Name", min_length=1, max_length=NAME_LENGTH, pattern=ONE_LINE)]
 """One line without control or bidirectional characters."""
 Words = Annotated[str, Meta(description="Free words. What is too long is cut.")]
 GivenUuid = Annotated[
     str, Meta(pattern="^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$", max_length=36)
 ]
+GivenLabels = Annotated[dict[str, str], Meta(description="Values by their keys.")]
 Moment = Annotated[datetime, Meta(tz=True)]
 """Any time of RFC 3339."""
 Seconds = Annotated[int | float, Meta(description="Seconds; brought inside the bounds.")]
@@ -127,3 +130,19 @@ def happened_at(
     if observed_at is None or sent_at is None:
         return received_at
     return received_at - max(sent_at - observed_at, timedelta(0))
+
+
+def holder_of(request: web.Request, instance: str | None, producer: Producer | None) -> Holder:
+    """Return the process that makes an attempt; as far as it says."""
+    who = producer or Producer()
+    token = request[GRANT].token
+    return Holder(_instance(request[GRANT], instance), token, who.host, who.pid)
+
+
+def _instance(grant: Grant, given: str | None) -> str:
+    """Return the digest of an instance; without one, the token or the account stands for it."""
+    if given is None and grant.job is not None:
+        return grant.job.instance
+    if given is None:
+        given = f"account {grant.account.uuid}" if grant.token is None else f"token {grant.token}"
+    return sha256(given.encode()).hexdigest()
