@@ -81,8 +81,11 @@ async def test_everything_that_is_said_is_shown(v1: V1) -> None:
         3,
     )
     assert {**job["attempt"], "started_at": "", "last_heard_at": ""} == {
-        "n": 1, "host": "nas", "pid": 4711,
-        "started_at": "", "last_heard_at": "",
+        "n": 1,
+        "host": "nas",
+        "pid": 4711,
+        "started_at": "",
+        "last_heard_at": "",
     }
     assert before - timedelta(seconds=1) < moment(job["attempt"]["started_at"])
     assert said["attempt"] == 1
@@ -103,8 +106,12 @@ async def test_the_same_again_is_the_same(v1: V1) -> None:
     assert again.json["token"] == first.json["token"]
     assert again.json["job"] == first.json["job"]
     assert await v1.refused("PUT", f"/jobs/{JOB}", {**HERE, "instance": "there"}) == {
-        "type": "already-registered", "status": 409, "job": JOB, "attempt": 1,
-        "state": "running", "conditions": [],
+        "type": "already-registered",
+        "status": 409,
+        "job": JOB,
+        "attempt": 1,
+        "state": "running",
+        "conditions": [],
     }
     for other in ({"operation": "restore"}, {"source": "//mac"}, {"ends": "children"}):
         taken = {"type": "uuid-taken", "status": 409}
@@ -157,7 +164,10 @@ async def test_limits_are_brought_inside_their_bounds(v1: V1) -> None:
     job = (await v1.post("/jobs", {**HERE, **wanted})).json["job"]
     day_s = 24 * 60 * 60
     assert job["limits"] == {
-        "lease_s": 15, "deadline_s": 365 * day_s, "abandon_after_s": 300, "queue_s": 2,
+        "lease_s": 15,
+        "deadline_s": 365 * day_s,
+        "abandon_after_s": 300,
+        "queue_s": 2,
     }
     leases = [
         (await v1.post("/jobs", said)).json["job"]["limits"]["lease_s"]
@@ -199,8 +209,10 @@ async def test_what_a_spool_delivers_late_goes_without_its_parent(v1: V1, parent
     await v1.put(f"/jobs/{JOB}", {**HERE, "end": {"outcome": "succeeded"}})
     late = {
         **HERE,
-        "instance": "spool", "parent": parent,
-        "observed_at": "2026-11-29T01:00:00+01:00", "sent_at": "2026-11-30T01:00:00+01:00",
+        "instance": "spool",
+        "parent": parent,
+        "observed_at": "2026-11-29T01:00:00+01:00",
+        "sent_at": "2026-11-30T01:00:00+01:00",
     }
     first, again = [await v1.put(f"/jobs/{OTHER}", late) for _ in range(2)]
     assert (first.status, again.status) == (201, 200)
