@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import orjson
 from aiohttp import web
-from msgspec import Struct, ValidationError, convert, inspect
+from msgspec import UNSET, Struct, UnsetType, ValidationError, convert, inspect
 
 from api.http.errors import BadRequest, RequestRefused, TooLong
 from api.http.fields import SURROGATES, refusal
@@ -40,7 +40,12 @@ class Given(Struct, Generic[B], frozen=True):
     """What a body says, and the fields of it that were ignored."""
 
     body: B
-    ignored: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...] | UnsetType:
+        """What the answer says of them."""
+        return self.ignored or UNSET
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
