@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 from aiohttp import hdrs, web
 from msgspec import UNSET, Struct, UnsetType
 
-from api.http.call_rates import polling
 from api.http.fields import Time, about
 from api.http.long_poll import wait_of
+from api.http.permissions.call_rates import polling
 from api.http.requests import POSITION, number, owner_of
 from api.http.responses import encode
 from api.http.streams import read_in_lane

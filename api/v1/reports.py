@@ -14,9 +14,9 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 from msgspec.structs import replace
 
 from api.http.fields import UUID, Representation, about
+from api.http.permissions.scopes import check_reach
 from api.http.requests import CALLER, GRANT, owner_of, uuid_in_url
 from api.http.responses import json_answer
-from api.http.scopes import check_reach
 from api.service.service import Service
 from api.text.wording import Wording
 from api.v1.bodies import (

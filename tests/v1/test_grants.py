@@ -1,4 +1,4 @@
-"""What tokens reach, over HTTP: by their source, their restrictors, their job, and their account."""
+"""What tokens reach, over HTTP: by source, restrictors, job and account."""
 
 from typing import Any, NamedTuple
 
