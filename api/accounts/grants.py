@@ -7,6 +7,7 @@ session and a token without scopes may do whatever their account may.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -146,6 +147,15 @@ class Grant:
     """The source of what it registers, if none is said; others must lie below. None is any."""
     expires: datetime | None = None
     job: JobClaim | None = None
+
+    def instance(self, said: str | None = None) -> str:
+        """Return the digest of the process that asks, in hex: of what it drew, if it says that.
+
+        Else it is whom a job's token names; or the token stands for it, or the account.
+        """
+        if said is None and self.job is not None:
+            return self.job.instance
+        return sha256((said or self.token or self.account.uuid).encode()).hexdigest()
 
     def require(self, scope: Scope) -> None:
         """Raise `ScopeMissing` unless the caller has the scope."""

@@ -4,7 +4,6 @@ This is what producers call most. A report is never refused for its figures, nor
 """
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -15,7 +14,8 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 from msgspec.structs import replace
 
 from api.http.fields import UUID, Representation, about
-from api.http.requests import CALLER, owner_of, uuid_in_url
+from api.http.permissions.scopes import check_reach
+from api.http.requests import CALLER, GRANT, owner_of, uuid_in_url
 from api.http.responses import json_answer
 from api.service.service import Service
 from api.text.wording import Wording
@@ -185,6 +185,7 @@ class Reports:
             uuid = given.body.job.lower()
             if not UUID.fullmatch(uuid):
                 raise JobNotFound(uuid)
+            await check_reach(request, uuid)
             return await self._take(request, uuid, given.body, given.ignored)
         except Expected as error:
             body = problem_answer(error, "").body
@@ -199,7 +200,7 @@ class Reports:
             uuid,
             owner_of(request),
             _holder(request),
-            lambda _: body.attempt,
+            lambda job: request[GRANT].attempt_of(job, body.attempt),
             figures.said,
             figures.message,
             figures.wording.words,
@@ -242,8 +243,9 @@ def _read(request: web.Request, item: object) -> Given[JobReportBody]:
 
 
 def _holder(request: web.Request) -> Holder:
-    """Return who makes an attempt that the ledger does not know; without a token, the account."""
-    return Holder(hashlib.sha256(owner_of(request).encode()).hexdigest())
+    """Return who makes an attempt that the ledger does not know."""
+    grant = request[GRANT]
+    return Holder(grant.instance(), grant.token)
 
 
 class _Figures:

@@ -9,7 +9,10 @@ import pytest
 from api.accounts.credentials import InvalidAccount
 from api.accounts.service import Account, AccountNotFound, Accounts, LoginRefused
 from api.accounts.tokens import NAME_LENGTH_MAX, InvalidTokenName, NewToken, TokenNotFound
+from ledger.store.seam import Commit
+from projections.feed.changes import Changes
 from tests.accounts.calling import HERE
+from tests.support.wait import wait_until
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"
@@ -138,6 +141,19 @@ async def test_refusals(accounts: Accounts, ada: Account) -> None:
         with pytest.raises(InvalidTokenName):
             await accounts.tokens.add(EMAIL, name)
     assert await accounts.tokens.every() == []
+
+
+async def test_nobody_follows_tokens(accounts: Accounts, ada: Account) -> None:
+    """They are no resources: a websocket of the account is told nothing, and stays open."""
+    commits: list[Commit] = []
+    accounts._tables._ledger.listen(commits.append)
+    new = await accounts.tokens.add(EMAIL)
+    await accounts.tokens.remove(new.id)
+    await wait_until("both commits are told", lambda: len(commits) > 1)
+    changes = Changes()
+    for commit in commits:
+        changes.add(commit, {ada.uuid})
+    assert not changes
 
 
 async def test_tokens_last(open_accounts) -> None:
