@@ -4,11 +4,12 @@ from msgspec import Struct
 
 from api.v1.about import About
 from api.v1.cancels import CancelAnswer, CancelBody
+from api.v1.control import Control, ControlOfInstance
 from api.v1.events import CloudEvent
 from api.v1.problems import ProblemMeaning
 
 BODIES: tuple[type[Struct], ...] = (
     *(About, ProblemMeaning),
     *(CancelBody, CancelAnswer),
-    CloudEvent,
+    *(Control, ControlOfInstance, CloudEvent),
 )

@@ -11,6 +11,7 @@ from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.about import show_about
 from api.v1.cancels import Cancels
+from api.v1.control import OF_INSTANCE, OF_JOB, Controls
 from api.v1.events import PARAMETERS as OF_EVENTS
 from api.v1.events import Events
 from api.v1.parameters import strict
@@ -23,6 +24,9 @@ def add_v1(app: web.Application, service: Service) -> None:
     _add(app, "", get=show_about, access="public")
     _add(app, "/problems/{name}", get=explain_problem, access="public")
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
+    controls = Controls(service)
+    _add(app, "/jobs/{uuid}/control", get=controls.of_job, parameters=OF_JOB)
+    _add(app, "/control", get=controls.of_instance, parameters=OF_INSTANCE)
     _add(app, "/events", get=Events(service).list, parameters=OF_EVENTS, access="viewable")
 
 
