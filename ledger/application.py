@@ -84,6 +84,10 @@ class Ledger:
         """
         self._feed.listen(listener, wanted)
 
+    def listen_here(self, listener: Listener) -> None:
+        """Call `listener` with every commit of this process; in the writer's thread."""
+        self._writer.listen(listener)
+
     def exclusive(
         self, work: Callable[[Cursor], T], *, afterwards: Callable[[], None] | None = None
     ) -> "Future[T]":

@@ -63,6 +63,8 @@ class KnownJobs:
         self._ledger = ledger
         self._known: dict[str, Known] = {}
         ledger.listen(self.notice, lambda: bool(self._known))
+        if ledger.shared:
+            ledger.listen_here(self.notice)  # it is told at once, and of others' commits later
 
     def get(self, uuid: str) -> Known | None:
         """Return the job if it is known already."""
@@ -97,7 +99,8 @@ class KnownJobs:
             state = commit.states.get(stream)
             if known is None or not isinstance(state, Job):
                 continue
-            known.job = state
+            if known.job is None or known.job.last_modified <= state.last_modified:
+                known.job = state
             if isinstance(recorded.event, ProgressReported):
                 known.recorded = recorded.recorded_at
 

@@ -174,7 +174,7 @@ class Reporting:
             known.heard = now
         if figures is not None:
             is_slow = not known.take_turn(self._elapsed_s())
-            event = replace(figures.report, stale=_is_stale(report, known, figures))
+            event = _event(report, known, figures)
             if not is_slow and self._is_worth_an_event(event, known, produced, now):
                 recorded = await self._record(report, event, by)
             if not report.buffered:
@@ -270,7 +270,7 @@ class Reporting:
         live = Live(lease.heard, figures_of(lease), waiting_of(lease), lease.lost)
         if known is None or known.heard is None or known.attempt != lease.attempt:
             return live
-        if lease.heard is not None and lease.heard >= known.heard:
+        if lease.heard is not None and lease.heard > known.heard:
             return live
         return replace(live, heard=known.heard, figures=known.figures or live.figures)
 
@@ -309,7 +309,7 @@ def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> 
     if report.said is None:
         return None
     said, before = report.said, None if report.buffered else known.figures
-    stands = replace(said.report, attempt=attempt, seq=report.seq)
+    stands = replace(said.report, attempt=attempt, seq=report.seq, message=None)
     if before is not None:
         kept = {field: getattr(before.report, field) for field in _KEPT if field not in said.fields}
         stands = replace(stands, **kept)
@@ -323,6 +323,12 @@ _KEPT = ("done", "total", "unit", "total_is", "items", "phase")
 
 def _highest(one: int | None, other: int | None) -> int | None:
     return max((each for each in (one, other) if each is not None), default=None)
+
+
+def _event(report: Report, known: Known, figures: Figures) -> ProgressReported:
+    message = None if report.said is None else report.said.report.message
+    stale = _is_stale(report, known, figures)
+    return replace(figures.report, message=message, stale=stale)
 
 
 def _is_stale(report: Report, known: Known, figures: Figures) -> bool:

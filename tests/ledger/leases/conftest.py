@@ -1,11 +1,11 @@
 """A ledger in either store, and a clock that the test sets."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ledger.leases.present import Clock, Present
+from tests.ledger.leases.present import Clock, Node, Present
 from tests.support.opened import Opened
 from tests.support.opened_postgres import InPostgres
 
@@ -18,3 +18,10 @@ def present(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Present]
         kind = type("OpenedInPostgres", (InPostgres,), {"url": url})
     with kind(tmp_path / "ledger.sqlite", now=clock) as opened:
         yield Present(opened, clock)
+
+
+@pytest.fixture
+async def node(present: Present) -> AsyncIterator[Node]:
+    """A process that takes reports, and writes what waits for that."""
+    async with Node(present) as node:
+        yield node

@@ -1,0 +1,296 @@
+"""What reports change, and what their producers are told."""
+
+from datetime import timedelta
+
+import pytest
+
+from ledger.domain.errors.jobs import JobNotFound
+from ledger.domain.errors.producers import AttemptReplaced, JobForced, NobodyWorks
+from ledger.domain.errors.store import StoreUnreachable
+from ledger.domain.events.jobs import JobCancelled
+from ledger.domain.events.producers import (
+    JobAttemptFailed,
+    JobCancelRequested,
+    Phase,
+    ProgressReported,
+)
+from ledger.domain.producers.commands import EndJob, FailAttempt, ForceEnd, RequestCancel, TakeUpJob
+from ledger.leases.figures import Waiting
+from tests.ledger.leases.present import LEASE_S, LOST_S, Node, Present, says, working
+from tests.support.producing import DONE, HERE, THERE, queued
+from tests.support.world import ME, START
+
+
+def reported(present: Present) -> list[ProgressReported]:
+    return [event for event in present.events() if isinstance(event, ProgressReported)]
+
+
+async def test_a_heartbeat_appends_nothing(present: Present, node: Node) -> None:
+    position = present.opened.do(working())
+    for _ in range(3):
+        answer = await node.report(attempt=1)
+        assert (answer.accepted, answer.recorded, answer.attempt) == (True, False, 1)
+        assert (answer.expires_in_s, answer.report_every_s) == (LEASE_S, 1)
+        present.clock.advance(30)
+    assert present.ledger.position == position
+
+
+async def test_a_beat_is_held_only_if_it_comes_by_the_due_time_that_its_node_has_written(
+    present: Present, node: Node
+) -> None:
+    """Any other is in the store before it is answered, so that a loss is noticed."""
+    present.opened.do(working())
+    await node.report()
+    assert present.written_s() == 0
+    present.pass_by(LEASE_S - 1)
+    await node.report()
+    assert present.written_s() == 0
+    await node.beats.flush()
+    assert present.written_s() == LEASE_S - 1
+    present.pass_by(LEASE_S + 1)
+    await node.report()
+    assert present.written_s() == 2 * LEASE_S
+
+
+async def test_a_node_that_cannot_write_holds_nothing(
+    present: Present, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what it held, nor what comes before it can write again."""
+
+    async def fail(_: object) -> None:
+        raise StoreUnreachable("away")
+
+    present.opened.do(working())
+    await node.report()
+    assert node.beats.may_hold("j", 1)
+    await node.report()
+    with monkeypatch.context() as patch:
+        patch.setattr(present.ledger, "write", fail)
+        with pytest.raises(StoreUnreachable):
+            await node.beats.flush()
+        assert not node.beats.may_hold("j", 1)
+        with pytest.raises(StoreUnreachable):
+            await node.report()
+    assert (await node.report()).accepted
+    assert node.beats.may_hold("j", 1)
+
+
+async def test_no_beat_is_held_while_older_ones_have_waited_for_two_seconds(
+    present: Present, node: Node
+) -> None:
+    present.opened.do(working())
+    await node.report()
+    await node.report()
+    present.clock.advance(2)
+    assert node.beats.may_hold("j", 1)
+    present.clock.advance(0.5)
+    assert not node.beats.may_hold("j", 1)
+
+
+async def test_a_report_is_an_event_if_it_shows_something_new(present: Present, node: Node) -> None:
+    """Not more often than once a second; what is no event is shown until the next report."""
+    present.opened.do(working())
+    present.clock.advance(1)
+    assert (await node.report(said=says(done=10, total=100))).recorded
+    assert not (await node.report(said=says(done=20, total=100))).recorded
+    present.clock.advance(1)
+    assert (await node.report(said=says(done=30, total=100))).recorded
+    present.clock.advance(1)
+    await node.hears(lambda job: job.produced and job.produced.reports == 2)
+    assert not (await node.report(said=says(done=30, total=100))).recorded
+    assert [event.percent for event in reported(present)] == [10, 30]
+    live = (await node.live()).figures
+    assert live is not None
+    assert (live.report.done, live.report.percent) == (30, 30)
+
+
+async def test_what_a_report_does_not_say_stays(present: Present, node: Node) -> None:
+    """A phase or a message alone does not take the figures away, nor does a heartbeat."""
+    present.opened.do(working())
+    await node.report(said=says(done=10, total=100), message="one")
+    await node.report(said=says(phase=Phase("scan")))
+    await node.report()
+    live = (await node.live()).figures
+    assert live is not None
+    assert (live.report.done, live.report.phase, live.message) == (10, Phase("scan"), "one")
+
+
+async def test_another_node_shows_what_is_no_event(present: Present, node: Node) -> None:
+    """It reads it in the lease."""
+    present.opened.do(working())
+    await node.report(said=says(done=10, total=100), message="photos")
+    await node.report(said=says(done=11, total=100))
+    await node.beats.flush()
+    live = (await Node(present).live()).figures
+    assert live is not None
+    assert (live.report.done, live.message) == (11, "photos")
+
+
+async def test_reports_that_come_too_often_are_shown_but_no_events(
+    present: Present, node: Node
+) -> None:
+    """They are not refused; the producer is told to report more seldom."""
+    present.opened.do(working())
+    for nth in range(20):
+        assert (await node.report(said=says(done=nth, total=100))).report_every_s == 1
+    answer = await node.report(said=says(done=50, total=100))
+    assert (answer.accepted, answer.recorded, answer.report_every_s) == (True, False, 5)
+    live = (await node.live()).figures
+    assert live is not None
+    assert live.report.done == 50
+    present.clock.advance(1)
+    assert (await node.report(said=says(done=51, total=100))).recorded
+
+
+async def test_numbers_order_reports(present: Present, node: Node) -> None:
+    """One that is not newer is told so and changes nothing, live and buffered ones apart."""
+    present.opened.do(working())
+    await node.report(said=says(done=10, total=100), seq=7)
+    for seq in (7, 3):
+        assert (await node.report(said=says(done=99, total=100), seq=seq)).duplicate
+    assert not (await node.report(said=says(done=1, total=100), seq=3, buffered=True)).duplicate
+    assert (await node.report(said=says(done=1, total=100), seq=3, buffered=True)).duplicate
+    assert not (await node.report(said=says(done=11, total=100))).duplicate
+    await node.beats.flush()
+    async with Node(present) as other:
+        assert (await other.report(seq=7)).duplicate
+        assert (await other.report(seq=3, buffered=True)).duplicate
+
+
+async def test_what_was_buffered_is_recorded_but_not_shown_if_it_is_older(
+    present: Present, node: Node
+) -> None:
+    present.opened.do(working())
+    present.clock.advance(60)
+    await node.report(said=says(present.clock(), done=50, total=100), seq=9)
+    present.clock.advance(60)
+    before = START + timedelta(seconds=30)
+    said = says(before, done=20, total=100)
+    assert (await node.report(said=said, seq=4, buffered=True)).recorded
+    late = reported(present)[-1]
+    assert (late.done, late.stale, late.happened_at) == (20, True, before)
+    live = (await node.live()).figures
+    assert live is not None
+    assert live.report.done == 50
+    produced = present.job().produced
+    assert produced is not None
+    assert produced.shown == 50
+
+
+async def test_what_was_buffered_is_no_sign_of_life(present: Present, node: Node) -> None:
+    """It renews nothing, takes no loss back, and is not told of a request."""
+    present.opened.do(working())
+    await present.after(LOST_S)
+    present.opened.do(RequestCancel(ME, "j", JobCancelRequested(60)))
+    lease = present.lease()
+    assert lease is not None
+    answer = await node.report(said=says(done=20, total=100), seq=4, buffered=True)
+    await node.beats.flush()
+    after = present.lease()
+    assert after is not None
+    assert (present.job().lost, after.due, answer.stop) == (True, lease.due, None)
+
+
+async def test_a_report_takes_a_loss_back(present: Present, node: Node) -> None:
+    present.opened.do(working())
+    await node.report(said=says(done=1, total=100))
+    await present.after(LOST_S)
+    answer = await node.report(said=says(done=20, total=100))
+    assert (answer.accepted, answer.recorded) == (True, True)
+    assert present.told() == ["JobAttemptLost", "JobAttemptReturned", "ProgressReported"]
+    lease = present.lease()
+    assert lease is not None
+    assert lease.awaits == "beat"
+
+
+async def test_a_request_to_stop_is_in_the_answer(present: Present, node: Node) -> None:
+    """That of a job above, too; once the producer has seen it, that is recorded."""
+    present.opened.do(working("above"), working("j", "above"))
+    assert (await node.report()).stop is None
+    present.opened.do(RequestCancel(ME, "above", JobCancelRequested(60)))
+    await node.hears(lambda job: job.produced and job.produced.cancel, "above")
+    for _ in range(2):
+        stop = (await node.report(cancel_seen=True)).stop
+        assert stop is not None
+        assert (stop.job, stop.by, stop.grace_s) == ("above", ME, 60)
+    assert present.told() == ["JobCancelSeen"]
+
+
+async def test_a_replaced_attempt_is_told_to_stop(present: Present, node: Node) -> None:
+    """Also once the job is over."""
+    present.opened.do(working())
+    assert (await node.report(attempt=1)).accepted
+    present.opened.do(TakeUpJob("j", 1, THERE, replaces=True))
+    await node.hears(lambda job: job.attempt == 2)
+    with pytest.raises(AttemptReplaced):
+        await node.report(attempt=1)
+    assert (await node.report(attempt=2)).accepted
+    present.opened.do(EndJob("j", 2, DONE))
+    await node.hears(lambda job: job.ended is not None)
+    with pytest.raises(AttemptReplaced):
+        await node.report(attempt=1)
+
+
+async def test_a_report_after_the_end_is_no_error(present: Present, node: Node) -> None:
+    """It says how the job has ended, and changes nothing."""
+    present.opened.do(working())
+    assert (await node.report()).accepted
+    position = present.opened.do(EndJob("j", 1, DONE))
+    await node.hears(lambda job: job.ended is not None)
+    answer = await node.report(said=says(done=99, total=100))
+    assert (answer.accepted, answer.over, answer.attempt) == (False, "succeeded", 1)
+    assert (present.ledger.position, present.lease()) == (position, None)
+
+
+async def test_after_a_forced_end_the_producer_must_stop(present: Present, node: Node) -> None:
+    present.opened.do(working(), RequestCancel(ME, "j", JobCancelRequested(0)), ForceEnd(ME, "j"))
+    assert isinstance(present.events()[-1], JobCancelled)
+    with pytest.raises(JobForced):
+        await node.report()
+
+
+async def test_an_attempt_that_the_ledger_does_not_know_goes_on(
+    present: Present, node: Node
+) -> None:
+    """The ledger was restored, and its token says that it is the third."""
+    present.opened.do(working())
+    answer = await node.report(attempt=3, holder=THERE, said=says(done=1, total=100))
+    assert (answer.accepted, answer.attempt) == (True, 3)
+    job, lease = present.job(), present.lease()
+    assert lease is not None
+    assert (job.attempt, lease.attempt, lease.instance) == (3, 3, THERE.instance)
+    with pytest.raises(AttemptReplaced):
+        await node.report(attempt=1, holder=HERE)
+
+
+async def test_nobody_reports_on_a_job_in_the_queue(present: Present, node: Node) -> None:
+    """Before its first attempt, and after one that has failed."""
+    present.opened.do(queued("new"), working(), FailAttempt("j", JobAttemptFailed(1, START)))
+    for uuid in ("new", "j"):
+        with pytest.raises(NobodyWorks):
+            await node.report(uuid)
+
+
+async def test_a_job_of_another_account_is_unknown(present: Present, node: Node) -> None:
+    present.opened.do(working())
+    report = node.report("nothing")
+    with pytest.raises(JobNotFound):
+        await report
+
+
+async def test_no_beat_is_expected_while_an_attempt_waits(present: Present, node: Node) -> None:
+    """It is written before it is answered, and over with the next report."""
+    present.opened.do(working())
+    await node.report()
+    waiting = Waiting("approval", present.clock() + timedelta(hours=1))
+    answer = await node.report(waiting=waiting)
+    assert answer.expires_in_s is not None
+    assert round(answer.expires_in_s) == 3600 + LEASE_S
+    assert (await node.live()).waiting == waiting
+    await present.after(3600 + LEASE_S)
+    assert present.told() == []
+    await node.report()
+    await node.beats.flush()
+    assert (await node.live()).waiting is None
+    await present.after(LOST_S)
+    assert present.told() == ["JobAttemptLost"]
