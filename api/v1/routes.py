@@ -14,6 +14,7 @@ from api.v1.account import AccountPage
 from api.v1.attempts import Attempts
 from api.v1.cancels import Cancels
 from api.v1.ends import Ends
+from api.v1.control import OF_INSTANCE, OF_JOB, Controls
 from api.v1.events import PARAMETERS as OF_EVENTS
 from api.v1.events import Events
 from api.v1.jobs import Jobs
@@ -38,6 +39,9 @@ def add_v1(app: web.Application, service: Service) -> None:
     _add(app, "/jobs/{uuid}/reports", post=reports.report)
     _add(app, "/reports", post=reports.report_many)
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
+    controls = Controls(service)
+    _add(app, "/jobs/{uuid}/control", get=controls.of_job, parameters=OF_JOB)
+    _add(app, "/control", get=controls.of_instance, parameters=OF_INSTANCE)
     tokens = Tokens(service)
     _add(app, "/tokens", get=tokens.list, post=tokens.issue)
     _add(app, "/tokens/{id}", delete=tokens.remove)

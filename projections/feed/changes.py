@@ -19,11 +19,17 @@ _FROM_BELOW = (ChildAttached, ChildEnded)
 _STOPPING = (JobCancelRequested, JobAttemptStarted, *ENDINGS)
 
 
-def stopping_jobs(commit: Commit) -> Iterator[str]:
-    """Yield the jobs after whose events a process may have to stop: its own, or one below."""
+def stopping(commit: Commit) -> Iterator[str]:
+    """Yield the jobs after whose events a process may have to stop: its own, or one below.
+
+    And the instances of processes that have begun an attempt.
+    """
     for stream, recorded in commit.events:
-        if isinstance(recorded.event, _STOPPING):
+        event = recorded.event
+        if isinstance(event, _STOPPING):
             yield stream.partition("-")[2]
+        if isinstance(event, JobAttemptStarted) and event.holder is not None:
+            yield event.holder.instance
 
 
 class JobChange(NamedTuple):

@@ -163,6 +163,15 @@ def alive(cursor: Cursor, root: str, limit: int) -> list[str]:
     return [job for (job,) in cursor.fetchall()]
 
 
+def of_instance(cursor: Cursor, instance: str, limit: int) -> list[str]:
+    """Return jobs, up to a limit, that this process works on, as far as is recorded."""
+    cursor.execute(
+        "SELECT job FROM leases WHERE instance = ? AND awaits <> 'start' ORDER BY job LIMIT ?",
+        (instance, limit),
+    )
+    return [job for (job,) in cursor.fetchall()]
+
+
 def some_are_there(cursor: Cursor) -> bool:
     """Return whether anything is expected of anybody."""
     cursor.execute("SELECT 1 FROM leases LIMIT 1")

@@ -199,6 +199,7 @@ CREATE TABLE IF NOT EXISTS leases (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS leases_by_due ON leases (due);
 CREATE INDEX IF NOT EXISTS leases_of_tree ON leases (root);
+CREATE INDEX IF NOT EXISTS leases_of_instance ON leases (instance) WHERE instance IS NOT NULL;
 CREATE INDEX IF NOT EXISTS leases_by_deadline ON leases (deadline) WHERE deadline IS NOT NULL;
 -- When the service was last there, and for how long it was away, in microseconds. The store's clock
 -- without `away` is the service time, which stands still while nobody could report.
