@@ -6,7 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
+from api.accounts.grants import Grant, JobClaim, ScopeMissing
+from api.v1.reports import attempt_of
 from ledger.codec import decode
+from ledger.domain.errors.producers import AttemptReplaced
 from ledger.domain.events.producers import JobCancelRequested, ProgressReported
 from ledger.domain.producers.commands import (
     EndJob,
@@ -130,6 +133,21 @@ async def test_who_was_replaced_or_overruled_must_stop(v1: V1) -> None:
     await do(v1, ForceEnd(ALICE.uuid, OTHER))
     stop = await v1.refused("POST", f"/jobs/{OTHER}/reports", {})
     assert (stop["type"], stop["must_stop"]) == ("job-forced", True)
+
+
+@pytest.mark.usefixtures("job")
+async def test_the_token_of_a_job_reports_on_nothing_else(v1: V1) -> None:
+    """And not for another process, if the number of the attempt is the same."""
+    job = v1.service.ledger.job(UUID)
+    assert job is not None
+    ours = Grant(ALICE, job=JobClaim(UUID, 1, HERE.instance))
+    assert attempt_of(ours, job, None) == 1
+    with pytest.raises(AttemptReplaced):
+        attempt_of(Grant(ALICE, job=JobClaim(UUID, 1, THERE.instance)), job, None)
+    with pytest.raises(ScopeMissing):
+        attempt_of(Grant(ALICE, job=JobClaim(OTHER, 1, HERE.instance)), job, None)
+    with pytest.raises(ScopeMissing):
+        attempt_of(Grant(ALICE, source="//elsewhere"), job, None)
 
 
 async def test_a_report_on_an_unknown_job_is_not_found(v1: V1) -> None:

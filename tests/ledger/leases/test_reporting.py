@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ledger.domain.errors.jobs import JobNotFound
-from ledger.domain.errors.producers import AttemptReplaced, JobForced, NobodyWorks
+from ledger.domain.errors.producers import AttemptReplaced, AttemptTaken, JobForced, NobodyWorks
 from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.events.jobs import JobCancelled
 from ledger.domain.events.producers import (
@@ -261,6 +261,8 @@ async def test_an_attempt_that_the_ledger_does_not_know_goes_on(
     assert (job.attempt, lease.attempt, lease.instance) == (3, 3, THERE.instance)
     with pytest.raises(AttemptReplaced):
         await node.report(attempt=1, holder=HERE)
+    with pytest.raises(AttemptTaken):
+        await node.report(attempt=4, holder=None)
 
 
 async def test_nobody_reports_on_a_job_in_the_queue(present: Present, node: Node) -> None:
