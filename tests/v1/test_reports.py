@@ -19,11 +19,13 @@ from ledger.domain.producers.commands import (
     TakeUpJob,
 )
 from ledger.domain.producers.progress import MOST
+from ledger.store.seam import Cursor
 from ledger.store.tables import leases
 from ledger.store.tables.streams import stored_of
 from ledger.store.writer import Caller
 from tests.api.calling import ALICE
 from tests.support.producing import DONE, HERE, THERE, registered
+from tests.support.wait import wait_until
 from tests.v1.calling import V1, problem_of
 
 UUID = "11111111-1111-1111-1111-111111111111"
@@ -197,3 +199,13 @@ async def test_a_batch_has_a_limit(v1: V1) -> None:
     }
     long = BytesIO(orjson.dumps({"reports": [{"message": "x" * 8000}] * 140}))
     assert (await v1.refused("POST", "/reports", data=long))["limit"] == 1024**2
+
+
+@pytest.mark.usefixtures("job")
+async def test_the_service_itself_finds_who_is_silent(v1: V1) -> None:
+    def let_pass(cursor: Cursor) -> None:
+        cursor.execute("UPDATE service_time SET seen = seen + 96000000")
+
+    ledger = v1.service.ledger
+    await ledger.write(let_pass)
+    await wait_until("the attempt is lost", lambda: (job := ledger.job(UUID)) and job.lost)
