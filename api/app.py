@@ -11,6 +11,7 @@ from api.http.edge.cookies import COOKIES, Cookies
 from api.http.edge.proxies import TRUSTED_PROXIES, TrustedProxies
 from api.http.errors import ERROR_ANSWERS
 from api.http.middleware import make_middleware
+from api.http.scopes import JOB_SCOPES, JobScopes
 from api.http.streams import ADMISSION, HEAVY_READS
 from api.http.wire.bodies import BODY_BYTES, LIMITS
 from api.openapi.handlers import serve_document, serve_page, serve_style, serve_v1_document
@@ -59,7 +60,8 @@ def make_app(service: Service) -> web.Application:
     app[TRUSTED_PROXIES] = TrustedProxies(service.trusted_proxies)
     app[HEAVY_READS] = service.reads
     app[ADMISSION] = service.admission
-    app[CALLS] = Calls(service.call_rates, service.admission)
+    app[JOB_SCOPES] = JobScopes(service.ledger)
+    app[CALLS] = Calls(service.call_rates, service.admission, service.limits.long_polls_per_token)
     travel = TimeTravel(service)
     _add_jobs(app, Jobs(service, travel), travel)
     images = Images(service)

@@ -15,16 +15,23 @@ from itertools import groupby
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api.accounts.account import AccountNotFound, LoginRefused, TokenOver, account_of
 from api.accounts.credentials import new_secret, normal_email, secret_hash
-from api.accounts.grants import ALL_SCOPES, Grant, Restrictors, grant_of_token
+from api.accounts.grants import (
+    ALL_SCOPES,
+    Grant,
+    Restrictors,
+    ScopeMissing,
+    grant_of_token,
+)
 from api.accounts.job_grants import job_grant
 from api.accounts.job_tokens import PREFIX as JOB_PREFIX
 from api.accounts.job_tokens import JobTokens
 from api.accounts.meter import LoginMeter
 from api.accounts.revocations import Revocation
-from api.accounts.scopes import Scope
+from api.accounts.scopes import SCOPES, Scope
 from api.accounts.throttle import Throttle, TooManyAttempts
 from api.data.private_tables import PrivateTables
 from ledger.domain.commands import IssueToken, RemoveTokens
@@ -39,6 +46,7 @@ from ledger.store.writer import Caller, uncancelled
 PREFIX = "jl_"
 """Makes a token recognisable where it should not be: in a log, in a repository."""
 ID_BYTES = 6
+ID_LENGTH = 2 * ID_BYTES
 NAME_LENGTH_MAX = 64
 SOURCE_LENGTH_MAX = 200
 KEPT_FOR: Final = timedelta(days=30)
@@ -307,6 +315,25 @@ class Tokens:
         await self._record(RemoveTokens(account, (token_id,), self._now()), by)
         number = await self._tables.read(lambda c: login_revocations.last_of(c, account))
         self._on_revocation(Revocation(number, account))
+
+
+def terms_within(grant: Grant, wanted: Terms) -> Terms:
+    """Return the terms of a token that this caller issues: no more than it may do itself.
+
+    What is not wanted is as for its own. Raise `ScopeMissing`, `WrongRestrictor`.
+    """
+    if not grant.scoped:
+        return replace(wanted, issuer=grant.token)
+    for scope in wanted.scopes or SCOPES:
+        grant.require(scope)
+    restrictors = grant.restrictors.narrowed(Restrictors.parse(wanted.restrictors))
+    source = grant.source if wanted.source is None else wanted.source
+    if source is None or not grant.has_source(source):
+        raise ScopeMissing(f"the token issues only tokens for {grant.source} or below")
+    expires = grant.expires if wanted.expires is None else wanted.expires
+    if grant.expires is not None and expires is not None and expires > grant.expires:
+        raise ScopeMissing("the token would expire later than the one which issues it")
+    return Terms(wanted.scopes, restrictors.texts(), source, expires, grant.token)
 
 
 def _issued(account: str, name: str, terms: Terms, now: datetime) -> TokenIssued:

@@ -10,7 +10,7 @@ _USABLE = frozenset({"*/*", "application/*", "application/json"})
 def check_accept(request: web.Request) -> None:
     """Raise `RequestRefused` unless JSON is accepted; `?format=` on a GET overrides the header.
 
-    Images and checkpoints are sent as they are, whatever is accepted.
+    Images, checkpoints and CloudEvents are sent as they are, whatever is accepted.
     """
     formats = None
     if request.query_string and request.method == hdrs.METH_GET:
@@ -40,4 +40,5 @@ def _is_zero(parameter: str) -> bool:
 
 def _sends_no_json(request: web.Request) -> bool:
     path = request.path.rstrip("/")
-    return path.endswith(("/download", "/ledger/checkpoint")) or "/drives/upload" in path
+    others = ("/download", "/ledger/checkpoint", "/events")
+    return path.endswith(others) or "/drives/upload" in path

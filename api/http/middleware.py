@@ -21,7 +21,7 @@ from api.http.request_auth import grant_of
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, ASKING, CALLER, GRANT, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
-from api.http.scopes import JobScopes
+from api.http.scopes import JOB_SCOPES
 from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import url_template_of
 from api.http.wire.bodies import check_expectation, is_awaited
@@ -61,7 +61,6 @@ def make_middleware(service: Service) -> Middleware:
     ledger = service.ledger
     ids = RequestIds(service.new_id())
     once = Once(service)
-    scopes = JobScopes(ledger)
     to_accounts = service.reads.answers
     to_others = AnswerBytes(service.admission, service.limits, "answer-bytes-without-login")
 
@@ -81,7 +80,7 @@ def make_middleware(service: Service) -> Middleware:
             request[CALLER] = Caller(owner, request_id)
             if grant is not None and request.method in READING:
                 await to_accounts.room(grant.account.uuid)
-            answer = await _authorise_and_handle(request, grant, handler, once, scopes)
+            answer = await _authorise_and_handle(request, grant, handler, once)
             tell_not_applied(request, answer)
             if grant is None and _length(answer) > SHORT_BYTES:
                 await to_others.room(_address(request))
@@ -175,7 +174,7 @@ def _comes_from_a_script(request: web.Request) -> bool:
 
 
 async def _authorise_and_handle(
-    request: web.Request, grant: Grant | None, handler: Handler, once: Once, scopes: JobScopes
+    request: web.Request, grant: Grant | None, handler: Handler, once: Once
 ) -> web.StreamResponse:
     """Handle a request, if its account may make it. Raise whatever a handler may raise."""
     check_expectation(request)
@@ -183,7 +182,7 @@ async def _authorise_and_handle(
         return _options(request)
     _check_allowed(request, None if grant is None else grant.account)
     if grant is not None:
-        await scopes.check(request, grant)
+        await request.app[JOB_SCOPES].check(request, grant)
         request.app[CALLS].check(request, grant)
     if has_key(request):
         return await once.answer(request, handler)

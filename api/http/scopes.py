@@ -16,8 +16,10 @@ from api.accounts.scopes import Scope
 from api.service.request_rates import Kind
 from api.text.urls import API_ROOT, V1_ROOT
 from ledger.application import Ledger
+from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.store.bounded_cache import BoundedCache
 from ledger.store.tables.registrations import Registration, find
+from projections.views.belongings import running_below
 
 Reach = Literal["account", "job", "asked"]
 """What a request is about: anything of the account; the job in the URL; what the handler asks the
@@ -94,10 +96,10 @@ _NEW: Mapping[tuple[str, str], Listed] = {
     ("GET", "/jobs"): Listed("jobs:read"),
     ("POST", "/cancels"): Listed("jobs:cancel"),
     ("GET", "/events"): Listed("events:read"),
-    ("GET", "/tokens"): Listed("tokens:manage"),
-    ("POST", "/tokens"): Listed("tokens:manage"),
-    ("DELETE", "/tokens/{}"): Listed("tokens:manage"),
-    ("GET", "/account"): Listed("jobs:read"),
+    ("GET", "/tokens"): Listed("tokens:manage", "asked"),
+    ("POST", "/tokens"): Listed("tokens:manage", "asked"),
+    ("DELETE", "/tokens/{}"): Listed("tokens:manage", "asked"),
+    ("GET", "/account"): Listed("jobs:read", "asked"),
 }
 _RATES: Mapping[Scope, Kind] = {
     "jobs:register": "registrations",
@@ -129,6 +131,9 @@ def rate_of(method: str, canonical: str) -> Kind | None:
     """Return as what a request of `/api/v1` counts for its token and account."""
     found = listed(method, canonical) if canonical.startswith(f"{V1_ROOT}/") else None
     return None if found is None else _RATES.get(found.scope)
+
+
+JOB_SCOPES: web.AppKey["JobScopes"] = web.AppKey("job-scopes")
 
 
 class JobScopes:
@@ -166,6 +171,21 @@ class JobScopes:
             self._known.put({job: registration})
         if not grant.reaches(registration.registered, scope):
             raise ScopeMissing("the token does not reach this job", scope)
+
+    async def check_running(self, grant: Grant) -> None:
+        """Raise `QuotaExceeded` if as many jobs run as the token may have at once.
+
+        Those count whose source is the token's or lies below it. As with all quotas, requests at
+        the same moment may exceed it by a few.
+        """
+        most, source, owner = grant.restrictors.max_running, grant.source, grant.account.uuid
+        if most is None or source is None:
+            return
+        running = await asyncio.to_thread(
+            self._ledger.read, lambda c: running_below(c, owner, source, most)
+        )
+        if running >= most:
+            raise QuotaExceeded("max-running", most)
 
 
 def _job_in(request: web.Request) -> str:

@@ -3,12 +3,17 @@
 from msgspec import Struct
 
 from api.v1.about import About
+from api.v1.account import AccountUse
 from api.v1.cancels import CancelAnswer, CancelBody
+from api.v1.events import CloudEvent
 from api.v1.problems import ProblemMeaning
 from api.v1.reports import BatchAnswer, BatchBody, JobReportBody, ReportAnswer, ReportBody
+from api.v1.tokens import IssuedToken, NewToken, TokenList
 
 BODIES: tuple[type[Struct], ...] = (
     *(About, ProblemMeaning),
     *(CancelBody, CancelAnswer),
+    *(NewToken, IssuedToken, TokenList, AccountUse),
+    CloudEvent,
     *(ReportBody, ReportAnswer, JobReportBody, BatchBody, BatchAnswer),
 )

@@ -10,10 +10,14 @@ from api.http.errors import ERROR_ANSWERS
 from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.about import show_about
+from api.v1.account import AccountPage
 from api.v1.cancels import Cancels
+from api.v1.events import PARAMETERS as OF_EVENTS
+from api.v1.events import Events
 from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
 from api.v1.reports import Reports
+from api.v1.tokens import Tokens
 
 
 def add_v1(app: web.Application, service: Service) -> None:
@@ -25,6 +29,11 @@ def add_v1(app: web.Application, service: Service) -> None:
     _add(app, "/jobs/{uuid}/reports", post=reports.report)
     _add(app, "/reports", post=reports.report_many)
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
+    tokens = Tokens(service)
+    _add(app, "/tokens", get=tokens.list, post=tokens.issue)
+    _add(app, "/tokens/{id}", delete=tokens.remove)
+    _add(app, "/account", get=AccountPage(service).show)
+    _add(app, "/events", get=Events(service).list, parameters=OF_EVENTS, access="viewable")
 
 
 def _add(

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from ledger.domain.quotas import Kind
 from ledger.store.seam import Cursor
-from projections.views.generations import live_generation
+from projections.views.generations import InlineProjection, live_generation
 
 
 class Belongings(NamedTuple):
@@ -23,3 +24,20 @@ def belongings_of(cursor: Cursor, account: str) -> Belongings:
     )
     [(drives, servers)] = cursor.fetchall()
     return Belongings(drives, servers)
+
+
+def count_of(cursor: Cursor, account: str, kind: Kind) -> int:
+    """Count the things of this kind that the account owns."""
+    return InlineProjection().count(cursor, owner=account, kind=kind)
+
+
+def running_below(cursor: Cursor, account: str, source: str, most: int) -> int:
+    """Count the running jobs of a source and of all below it, up to `most`."""
+    g = live_generation(cursor)
+    below = source.rstrip("/") + "/"
+    cursor.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM jobs_g{g} WHERE owner = ? AND state = 'started'"
+        " AND (source = ? OR substr(source, 1, ?) = ?) LIMIT ?) AS found",
+        (account, source, len(below), below, most),
+    )
+    return int(cursor.fetchone()[0])

@@ -152,10 +152,14 @@ class Wanted(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Events of jobs, each with its job's root, and where the reader is after them."""
+    """Events of jobs, each with its job's root, and where the reader is after them.
+
+    `more`: there may be others right behind.
+    """
 
     events: tuple[tuple[LoggedEvent, str], ...]
     next: Place
+    more: bool
 
 
 class Moved(NamedTuple):
@@ -186,20 +190,17 @@ class EventReader:
             return Moved("restored", restored)
         if archived is not None:
             return Moved("archived", archived)
-        events, reached = self._read(cursor, place.position, wanted, most)
-        return Read(events, Place(acts.epoch, reached, acts.newest))
+        return self._read(cursor, place._replace(knows=acts.newest), wanted, most)
 
-    def _read(
-        self, cursor: Cursor, after: int, wanted: Wanted, most: int
-    ) -> tuple[tuple[tuple[LoggedEvent, str], ...], int]:
-        """Return the next events, and up to which position all was looked at.
+    def _read(self, cursor: Cursor, place: Place, wanted: Wanted, most: int) -> Read:
+        """Return the next events after a place.
 
         Those of jobs that were discarded are among them, until their archive is recorded.
         """
         cursor.execute(
             "SELECT position, originator_id, topic FROM stored_events WHERE position > ?"
             " ORDER BY position LIMIT ?",
-            (after, READ_MOST),
+            (place.position, READ_MOST),
         )
         found = cursor.fetchall()
         about = self._all_about(cursor, {stream for _, stream, _ in found})
@@ -212,10 +213,12 @@ class EventReader:
         ]
         is_whole = len(fitting) <= most
         shown = fitting[:most]
-        reached = found[-1][0] if found and is_whole else shown[-1][0] if shown else after
+        looked_at = found if is_whole else shown
+        reached = looked_at[-1][0] if looked_at else place.position
         roots = {position: about[stream].root for position, stream in shown}
-        events = events_at(cursor, list(roots))
-        return tuple((event, roots[event.position]) for event in events), reached
+        events = tuple((event, roots[event.position]) for event in events_at(cursor, list(roots)))
+        more = not is_whole or len(found) == READ_MOST
+        return Read(events, place._replace(position=reached), more)
 
     def _all_about(self, cursor: Cursor, streams: Iterable[str]) -> dict[str, About]:
         """Return what is known about the jobs among these streams; nothing of a mere tail."""

@@ -82,6 +82,9 @@ class KnownAccounts:
             raise LoginRefused
         return Grant(self._by_header[header])
 
+    async def job_token(self, job: str, attempt: int, instance: str) -> str:
+        return f"jlj_{job}.{attempt}.{instance[:8]}"
+
     async def find(self, uuid: str) -> Account:
         if uuid not in self._by_uuid:
             raise AccountNotFound

@@ -4,62 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import Command
-from ledger.domain.producers.commands import EndJob, LoseProducer, RegisterJob
+from ledger.domain.producers.commands import EndJob, LoseProducer
 from tests.api.calling import ALICE, BOB, authorization
 from tests.support.producing import DONE, STOPPED, group, queued, running
-from tests.support.wait import wait_until
 from tests.v1.calling import V1
+from tests.v1.families import Family
 
 NOW = {"grace_s": 0}
 AUTHORIZATION = {"Authorization": authorization(ALICE)}
-
-
-class Family:
-    """Jobs of one account, each with a uuid of its own."""
-
-    def __init__(self, v1: V1) -> None:
-        self._v1 = v1
-        self._uuids: dict[str, str] = {}
-
-    def __getitem__(self, name: str) -> str:
-        return self._uuids.setdefault(name, self._v1.service.new_id())
-
-    async def register(self, *commands: RegisterJob) -> None:
-        await self._v1.do(
-            *(
-                replace(
-                    command,
-                    owner=ALICE.uuid,
-                    job=self[command.job],
-                    parent=None if command.parent is None else self[command.parent],
-                )
-                for command in commands
-            )
-        )
-
-    async def do(self, *commands: Command) -> None:
-        await self._v1.do(*commands)
-
-    async def cancel(self, name: str, said: Any = None, **given: Any) -> Any:
-        return await self._v1.post(f"/jobs/{self[name]}/cancel", said or {}, **given)
-
-    def job(self, name: str) -> Job:
-        job = self._v1.service.ledger.job(self[name])
-        assert job is not None
-        return job
-
-    def ended(self, name: str) -> tuple[str | None, str | None]:
-        produced = self.job(name).produced
-        assert produced is not None
-        return produced.outcome, produced.reason
-
-    async def until_ended(self, *names: str) -> None:
-        for name in names:
-            await wait_until(f"{name} has ended", lambda name=name: self.job(name).ended)  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -190,8 +143,9 @@ async def test_who_ends_in_the_same_instant_has_ended(family: Family) -> None:
     names = [f"j{nth}" for nth in range(10)]
     await family.register(*map(running, names))
     ends = [family.do(EndJob(family[name], 1, DONE)) for name in names]
-    requests = [family.cancel(name) for name in names]
-    answers = (await asyncio.gather(*requests, *ends))[: len(names)]
+    requests = [asyncio.create_task(family.cancel(name)) for name in names]
+    await asyncio.gather(*requests, *ends)
+    answers = [request.result() for request in requests]
     for name, answer in zip(names, answers, strict=True):
         asked = family.job(name).produced.cancel is not None  # type: ignore[union-attr]
         assert answer.status in ((200, 202) if asked else (409,))

@@ -31,6 +31,7 @@ _QUOTAS: Mapping[str, tuple[str, str]] = {
     "keypairs": ("keypairs", "delete some"),
     "tokens": ("tokens", "remove some"),
     "jobs-running": ("running jobs", "cancel some, or wait until they end"),
+    "max-running": ("running jobs", "wait until some have ended"),
     "jobs-kept": ("jobs", "those that have ended are discarded after some time"),
     "things-per-tag": ("drives and servers", "remove it from some, or use another tag"),
     "tags-per-thing": ("tags", "remove some"),
@@ -40,6 +41,7 @@ _QUOTAS: Mapping[str, tuple[str, str]] = {
 _OWNERS: Mapping[str, str] = {
     "things-per-tag": "the tag",
     "tags-per-thing": "the drive or server",
+    "max-running": "the token",
 }
 """What has the quota, where that is not the account."""
 
