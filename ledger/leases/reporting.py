@@ -265,6 +265,18 @@ class Reporting:
             report_every_s=SELDOM_S if is_slow else EVERY_S,
         )
 
+    async def record_last(self, uuid: str, by: Caller) -> None:
+        """Record what the attempt said last, if no event has: its job is about to end."""
+        known = await self._known.find(uuid)
+        job, figures = known.job, known.figures
+        if job is None or job.produced is None or figures is None or job.state != "started":
+            return
+        recorded = job.produced.reported
+        if recorded is not None and _same(figures.report, recorded):
+            return
+        with suppress(Refusal, StoreFull):
+            await self._ledger.execute(ReportProgress(uuid, figures.report), by)
+
     async def stop_of(self, job: Job) -> Stop | None:
         """Return why a job is asked to stop, as this process knows of it now."""
         return asked_to_stop(job, await self._known.line(job))
@@ -323,6 +335,11 @@ def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> 
     shown = _highest(produced.shown, None if before is None else before.report.percent)
     message = report.message if before is None else report.message or before.message
     return Figures(replace(stands, percent=percent(stands, shown)), message)
+
+
+def _same(one: ProgressReported, other: ProgressReported) -> bool:
+    """Return whether two reports say the same of how things stand."""
+    return all(getattr(one, field) == getattr(other, field) for field in _KEPT)
 
 
 _KEPT = ("done", "total", "unit", "total_is", "items", "phase")
