@@ -13,8 +13,9 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 from msgspec.structs import replace
 
+from api.accounts.grants import Grant, ScopeMissing
+from api.accounts.scopes import Scope
 from api.http.fields import UUID, Representation, about
-from api.http.permissions.scopes import check_reach
 from api.http.requests import CALLER, GRANT, owner_of, uuid_in_url
 from api.http.responses import json_answer
 from api.service.service import Service
@@ -30,6 +31,7 @@ from api.v1.bodies import (
 )
 from api.v1.problems import bad_value, problem_answer
 from api.v1.stops import Cancel, may_know, shown
+from ledger.domain.aggregates.job import Job
 from ledger.domain.errors import Expected
 from ledger.domain.errors.jobs import JobNotFound
 from ledger.domain.events.producers import Holder, Items, Phase, ProgressReported, TotalIs
@@ -42,6 +44,7 @@ BATCH_BYTES = 1024**2
 BATCH_MOST = 500
 UNIT_LENGTH = 16
 NAME_BYTES = 200
+SCOPE: Scope = "jobs:report"
 AT_ONCE = 50
 """Reports of a batch that are taken beside each other."""
 
@@ -185,7 +188,6 @@ class Reports:
             uuid = given.body.job.lower()
             if not UUID.fullmatch(uuid):
                 raise JobNotFound(uuid)
-            await check_reach(request, uuid)
             return await self._take(request, uuid, given.body, given.ignored)
         except Expected as error:
             body = problem_answer(error, "").body
@@ -195,12 +197,12 @@ class Reports:
     async def _take(
         self, request: web.Request, uuid: str, body: ReportBody, ignored: tuple[str, ...]
     ) -> ReportAnswer:
-        figures = _Figures(body, self._now())
+        figures, grant = _Figures(body, self._now()), request[GRANT]
         report = Report(
             uuid,
             owner_of(request),
-            _holder(request),
-            lambda job: request[GRANT].attempt_of(job, body.attempt),
+            _holder(grant),
+            lambda job: attempt_of(grant, job, body.attempt),
             figures.said,
             figures.message,
             figures.wording.words,
@@ -242,10 +244,18 @@ def _read(request: web.Request, item: object) -> Given[JobReportBody]:
     return decode_strictly(item, JobReportBody, lenient=is_lenient(request))
 
 
-def _holder(request: web.Request) -> Holder:
-    """Return who makes an attempt that the ledger does not know."""
-    grant = request[GRANT]
-    return Holder(grant.instance(), grant.token)
+def attempt_of(grant: Grant, job: Job, said: int | None) -> int | None:
+    """Return which attempt a report is about; raise what the token may not do."""
+    if grant.job is not None and grant.job.job != job.uuid:
+        raise ScopeMissing(f"the token is for job {grant.job.job}", SCOPE)
+    if job.produced is not None and not grant.reaches(job.produced.registered, SCOPE):
+        raise ScopeMissing("the token does not reach this job", SCOPE)
+    return grant.attempt_of(job, said)
+
+
+def _holder(grant: Grant) -> Holder | None:
+    """Return who makes an attempt, if the token proves that."""
+    return None if grant.job is None else Holder(grant.job.instance, grant.token)
 
 
 class _Figures:

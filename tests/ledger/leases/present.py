@@ -163,7 +163,7 @@ class Node:
         uuid: str = "j",
         *,
         attempt: int | None = None,
-        holder: Holder = HERE,
+        holder: Holder | None = HERE,
         said: Said | None = None,
         **more: Any,
     ) -> Answer:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ledger.domain.errors.jobs import JobNotFound
-from ledger.domain.errors.producers import AttemptReplaced, JobForced, NobodyWorks
+from ledger.domain.errors.producers import AttemptReplaced, AttemptTaken, JobForced, NobodyWorks
 from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.events.jobs import JobCancelled
 from ledger.domain.events.producers import (
@@ -17,6 +17,7 @@ from ledger.domain.events.producers import (
 from ledger.domain.producers.commands import EndJob, FailAttempt, ForceEnd, RequestCancel, TakeUpJob
 from ledger.leases.figures import Waiting
 from tests.ledger.leases.present import LEASE_S, LOST_S, Node, Present, says, working
+from tests.support.opened import CALLER
 from tests.support.producing import DONE, HERE, THERE, queued
 from tests.support.world import ME, START
 
@@ -102,6 +103,19 @@ async def test_a_report_is_an_event_if_it_shows_something_new(present: Present, 
     live = (await node.live()).figures
     assert live is not None
     assert (live.report.done, live.report.percent) == (30, 30)
+
+
+async def test_the_last_figures_are_an_event_before_the_end(present: Present, node: Node) -> None:
+    """Whichever node has heard of them; once."""
+    present.opened.do(working())
+    await node.report(said=says(done=10, total=100))
+    await node.report(said=says(done=20, total=100))
+    await node.beats.flush()
+    other = Node(present)
+    for _ in range(2):
+        await other.reporting.record_last("j", CALLER)
+        await other.hears(lambda job: job.progress == 20)
+    assert [event.done for event in reported(present)] == [20]
 
 
 async def test_what_a_report_does_not_say_stays(present: Present, node: Node) -> None:
@@ -261,6 +275,8 @@ async def test_an_attempt_that_the_ledger_does_not_know_goes_on(
     assert (job.attempt, lease.attempt, lease.instance) == (3, 3, THERE.instance)
     with pytest.raises(AttemptReplaced):
         await node.report(attempt=1, holder=HERE)
+    with pytest.raises(AttemptTaken):
+        await node.report(attempt=4, holder=None)
 
 
 async def test_nobody_reports_on_a_job_in_the_queue(present: Present, node: Node) -> None:
