@@ -5,6 +5,8 @@ CREATE INDEX IF NOT EXISTS jobs_g{g}_created ON jobs_g{g} (owner, created, uuid)
 CREATE INDEX IF NOT EXISTS jobs_g{g}_state_created ON jobs_g{g} (owner, state, created, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_ended ON jobs_g{g} (ended)
     WHERE parent IS NULL AND state <> 'started';
+CREATE INDEX IF NOT EXISTS jobs_g{g}_produced ON jobs_g{g} (outcome, worker_lost)
+    WHERE source IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_g{g}_running ON jobs_g{g} (created) WHERE state = 'started';
 CREATE INDEX IF NOT EXISTS jobs_g{g}_unattended ON jobs_g{g} (uuid)
     WHERE unattended = 1;
