@@ -91,7 +91,7 @@ export function Figures({ job }) {
   const outdated = useStore(stale);
   if (error) return html`<span class="error">${visible(error)}</span>`;
   if (skipped) return html`<span class="figures">skipped: there was nothing to do</span>`;
-  if (lost) return html`<strong class="error">lost: nothing is heard of it</strong>`;
+  if (lost) return html`<strong class="error">${job.children.some((child) => child.data.lost) ? "a sub-job is lost" : "lost: nothing is heard of it"}</strong>`;
   if (workerLost) return html`<strong class="error">worker lost, waiting for another</strong>`;
   if (done === undefined) return phase === "waiting" && html`<span class="figures">waiting</span>`;
   const parts = [copied(job.data)];

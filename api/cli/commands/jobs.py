@@ -142,6 +142,7 @@ def _operation(job: Job) -> str:
 
 WORKER_LOST = "worker lost, waiting for another"
 LOST = "lost: nothing is heard of it"
+LOST_BELOW = "a sub-job is lost"
 SKIPPED = "skipped: there was nothing to do"
 
 
@@ -153,7 +154,7 @@ def figures(job: Job) -> str:
     if data.skipped:
         return SKIPPED
     if data.lost:
-        return LOST
+        return LOST_BELOW if any(child.data.lost for child in job.children) else LOST
     if data.worker_lost:
         return WORKER_LOST
     if data.bytes_done is None:
