@@ -6,8 +6,8 @@ from api.v1.about import About
 from api.v1.account import AccountUse
 from api.v1.attempts import NewAttempt, TakenUp
 from api.v1.cancels import CancelAnswer, CancelBody
-from api.v1.ends import EndAnswer, SealBody
 from api.v1.control import Control, ControlOfInstance
+from api.v1.ends import EndAnswer, SealBody
 from api.v1.events import CloudEvent
 from api.v1.jobs import JobAnswer
 from api.v1.labels import LabelsBody

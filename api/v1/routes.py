@@ -13,8 +13,8 @@ from api.v1.about import show_about
 from api.v1.account import AccountPage
 from api.v1.attempts import Attempts
 from api.v1.cancels import Cancels
-from api.v1.ends import Ends
 from api.v1.control import OF_INSTANCE, OF_JOB, Controls
+from api.v1.ends import Ends
 from api.v1.events import PARAMETERS as OF_EVENTS
 from api.v1.events import Events
 from api.v1.jobs import Jobs

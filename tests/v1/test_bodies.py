@@ -13,7 +13,9 @@ async def test_unknown_fields_are_refused_or_ignored(v1: V1) -> None:
     """All of them are named at once, however deep; so a client can leave out just these."""
     said = {
         **HERE,
-        "colour": "red", "producer": {"pid": 1, "cpu": 2}, "labels": {"any": "thing"},
+        "colour": "red",
+        "producer": {"pid": 1, "cpu": 2},
+        "labels": {"any": "thing"},
         "links": [{"rel": "a", "href": "https://a.example.test/", "size": 1}],
         "end": {"outcome": "succeeded", "result": {"any": {"thing": 1}}},
     }
@@ -55,7 +57,7 @@ async def test_bad_values_name_their_field(v1: V1) -> None:
 
 async def test_names_are_one_line(v1: V1) -> None:
     """Without control and bidirectional characters, so that no list or terminal shows another."""
-    for bad in ("a\nb", "a\x1b[0m", "a\x00", "‮a", "a⁦", "a\u2028b", "", "x" * 201):
+    for bad in ("a\nb", "a\x1b[0m", "a\x00", "\u202ea", "a\u2066", "a\u2028b", "", "x" * 201):
         for field in ("operation", "source", "series", "external_id"):
             refused = await v1.refused("POST", "/jobs", {**HERE, field: bad})
             assert (refused["type"], refused["field"]) == ("bad-value", field), (bad, field)
@@ -90,7 +92,10 @@ async def test_sizes(v1: V1) -> None:
     ):
         refused = await v1.refused("POST", "/jobs", {**HERE, field: many})
         assert refused == {
-            "type": "bad-value", "status": 422, "field": field, "limit": limit,
+            "type": "bad-value",
+            "status": 422,
+            "field": field,
+            "limit": limit,
         }
     job = (await v1.post("/jobs", HERE)).json["job"]["uuid"]
     end = {"outcome": "failed", "error": {"tail": "x" * 60 * 1024}}
@@ -107,7 +112,7 @@ async def test_a_failure_is_not_lost_for_what_is_in_it(v1: V1) -> None:
     answer = await v1.call("POST", "/jobs", data=body)
     assert answer.status == 201, answer.body
     job = answer.json["job"]
-    assert job["title"] == job["error"]["message"] == "� � � ok"
+    assert job["title"] == job["error"]["message"] == "\ufffd \ufffd \ufffd ok"
     for bad in (b"{", b"[]", b'{"operation": "x"} x', b"[" * 100_000, b"9" * 5000):
         assert problem_of(await v1.call("POST", "/jobs", data=bad))["type"] == "bad-request"
     headers = {"Content-Type": "text/plain", "Authorization": authorization(ALICE)}

@@ -13,7 +13,6 @@ from aiohttp import web
 
 from api.accounts.grants import OF_PREFIX, Grant, ScopeMissing
 from api.accounts.scopes import Scope
-from api.http.requests import GRANT
 from api.service.request_rates import Kind
 from api.text.urls import API_ROOT, V1_ROOT
 from ledger.application import Ledger
@@ -195,11 +194,3 @@ def _job_in(request: web.Request) -> str:
 
 def _bytes_of(registration: Registration) -> int:
     return 0 if registration.registered is None else REGISTERED_BYTES
-
-
-async def check_reach(request: web.Request, job: str) -> None:
-    """Check one of several jobs that a request is about. Raise `ScopeMissing`."""
-    grant, resource = request[GRANT], request.match_info.route.resource
-    found = None if resource is None else listed(request.method, resource.canonical)
-    if grant.scoped and found is not None:
-        await request.app[JOB_SCOPES].check_job(grant, found.scope, job)
