@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from api.accounts.grants import Grant
 from api.http.requests import GRANT
-from api.v1.bodies import Strict
+from api.v1.bodies import ONE_LINE, Strict
 from api.v1.problems import bad_value
 from ledger.domain.events.producers import Exit, Holder, Link, Subject
 
@@ -20,9 +20,6 @@ SUBJECTS_MOST = 32
 LINKS_MOST = 16
 URI_LENGTH = 2_000
 PID_MOST = 2**53 - 1
-
-# Control characters, and those that change the direction or the lines of a text.
-ONE_LINE = "^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
 
 Name = Annotated[str, Meta(title="Name", min_length=1, max_length=NAME_LENGTH, pattern=ONE_LINE)]
 """One line without control or bidirectional characters."""

@@ -196,7 +196,7 @@ def represent(shown: ShownJob, live: Live = NOTHING_LIVE) -> Job:
         sealed=produced is not None and produced.sealed,
         cancellable=registered is None or registered.cancellable,
         cancel=live.cancel,
-        error=_error(shown, outcome),
+        error=_error(shown),
         exit=None if produced is None else _exit(produced.exit),
         limits=None if registered is None else limits_of(registered.limits),
         created_at=row.created,
@@ -276,7 +276,7 @@ def _message(shown: ShownJob) -> str | None:
     return shown.texts.get(MESSAGE if phase is None else f"{MESSAGE}/{phase.name}")
 
 
-def _error(shown: ShownJob, outcome: Outcome | None) -> JobError | None:
+def _error(shown: ShownJob) -> JobError | None:
     """Return what went wrong; also of an attempt that failed, while the next is waited for.
 
     The service has words of its own for what no producer has said.
@@ -286,7 +286,8 @@ def _error(shown: ShownJob, outcome: Outcome | None) -> JobError | None:
         return None if ours is None else JobError(None, ours, None, None)
     named, tail = produced.error_type, shown.texts.get(TAIL)
     message = shown.texts.get(ERROR) or (None if ours == named else ours)
-    if outcome in ("succeeded", "skipped") or not (named or message or tail):
+    is_over_it = shown.state in ("running", "succeeded", "skipped")
+    if is_over_it or not (named or message or tail):
         return None
     return JobError(named, message, produced.retryable, tail)
 

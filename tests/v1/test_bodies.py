@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tests.api.calling import ALICE, authorization
 from tests.v1.calling import V1, problem_of
 
 HERE = {"operation": "backup", "instance": "here"}
+JSON = {"Content-Type": "application/json"}
 LENIENT = {"Prefer": "respond-async, handling=lenient"}
 
 
@@ -109,12 +109,14 @@ async def test_a_failure_is_not_lost_for_what_is_in_it(v1: V1) -> None:
     text = b'"\\ud800 \\u0000 \xff ok"'
     head = b'{"operation": "x", "title": ' + text + b', "end": {"outcome": "failed", "result": '
     body = head + b'[NaN, Infinity, 1e999], "error": {"message": ' + text + b"}}}"
-    answer = await v1.call("POST", "/jobs", data=body)
+    answer = await v1.call("POST", "/jobs", data=body, headers=JSON)
     assert answer.status == 201, answer.body
     job = answer.json["job"]
-    assert job["title"] == job["error"]["message"] == "\ufffd \ufffd \ufffd ok"
-    for bad in (b"{", b"[]", b'{"operation": "x"} x', b"[" * 100_000, b"9" * 5000):
-        assert problem_of(await v1.call("POST", "/jobs", data=bad))["type"] == "bad-request"
-    headers = {"Content-Type": "text/plain", "Authorization": authorization(ALICE)}
-    plain = await v1.call("POST", "/jobs", data=b"{}", headers=headers)
+    assert job["title"] == job["error"]["message"] == "� � � ok"
+    for bad in (b"{", b"[]", b'{"operation": "x"} x', b"[" * 20_000, b"9" * 5000):
+        assert (
+            problem_of(await v1.call("POST", "/jobs", data=bad, headers=JSON))["type"]
+            == "bad-request"
+        )
+    plain = await v1.call("POST", "/jobs", data=b"{}", headers={"Content-Type": "text/plain"})
     assert problem_of(plain)["type"] == "unsupported-media-type"

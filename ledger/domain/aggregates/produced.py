@@ -48,16 +48,15 @@ class Produced(Struct, frozen=True, gc=False):
     works on it, yet or until a retry; a group is never in the queue. `attempt` is the number of the
     current attempt or the last, and `holder` makes it, or made it. `retry_at` is when a job in the
     queue may be taken up again. `losses` counts how often the attempt was lost, `returns` how often
-    it came back.
-    `cancel_seen` is when the producer said that it knew of a request, to this job or to one above;
-    whoever makes the next attempt has to say so again. `shown` is what the attempt has shown in per
-    cent, also while its reports do not say; `reported` is its last report that became an event, and
-    `reports` how many did. `late` is how a job that had been abandoned really ended. `has_texts`:
-    an event has had a text since words were last removed. `began` and `finished` are when the last
-    attempt, or a group, really did, by what was said of it; `started_at` is when the first one did.
-    `lost_since` and `waiting_since`: the attempt is lost, or the last one failed and no other has
-    begun. `moved_at` is when `done` changed last. What the end of the job said, or of its last
-    attempt, is in `error_type`, `exit` and `retryable`.
+    it came back. `cancel_seen` is when the producer said that it knew of a request, to this job or
+    to one above; whoever makes the next attempt has to say so again. `shown` is what the attempt
+    has shown in per cent, also while its reports do not say; `reported` is its last report that
+    became an event, and `reports` how many did. `late` is how a job that had been abandoned really
+    ended. `has_texts`: an event has had a text since words were last removed. `began` and
+    `finished` are when the last attempt, or a group, really did, by what was said of it;
+    `started_at` is when the first one did. `lost_since` and `waiting_since`: the attempt is lost,
+    or the last one failed and no other has begun. `moved_at` is when `done` changed last. What the
+    end of the job said, or of its last attempt, is in `error_type`, `exit` and `retryable`.
     """
 
     registered: JobRegistered
