@@ -147,6 +147,7 @@ PRODUCED: tuple[Command, ...] = (
     queued("waiting"),
     # asked to stop because of a job above
     running("night"),
+    ReportProgress("night", report(20)),
     group("fan", "night", expect=2),
     running("worked", "fan"),
     queued("unworked", "fan"),

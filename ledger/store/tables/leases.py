@@ -154,6 +154,12 @@ def find_many(cursor: Cursor, jobs: Sequence[str]) -> Mapping[str, Lease]:
     return {row[0]: _lease(row) for row in found}
 
 
+def lost(cursor: Cursor) -> list[Lease]:
+    """Return the rows of all attempts that are lost, by host."""
+    cursor.execute(f"{_SELECT} WHERE lost IS NOT NULL ORDER BY host IS NULL, host, job")
+    return [_lease(row) for row in cursor.fetchall()]
+
+
 def alive(cursor: Cursor, root: str, limit: int) -> list[str]:
     """Return jobs of a tree, up to a limit, on which somebody works as far as is known."""
     cursor.execute(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
@@ -17,19 +16,16 @@ from ledger.store.writer import Caller
 from projections.audit.replay import replay
 from projections.maintenance.rebuild import rebuild
 from projections.maintenance.retention.compaction import ARCHIVES
+from tests.acceptance.seeded import NAMES, uuid_of
 from tests.api.calling import ALICE, BOB, Api
 from tests.api.listening import listening
+from tests.api.resources.test_staff import assert_conforms
 from tests.support.producing import DONE, PRODUCED, named
 from tests.support.wait import patience
 
 Shown = Mapping[str, Any]
 
 
-def uuid_of(name: str) -> str:
-    return str(uuid5(NAMESPACE_URL, name))
-
-
-NAMES = {uuid_of(command.job): command.job for command in PRODUCED if hasattr(command, "job")}
 BY_ALICE = Caller(ALICE.uuid, "request-of-alice")
 HISTORY = tuple(named(PRODUCED, ALICE.uuid, uuid_of))
 
@@ -68,7 +64,7 @@ EXPECTED: dict[str, tuple[str, int, Shown]] = {
     "asked": ("cancelled", 0, {}),
     "never": ("cancelled", 0, {}),
     "waiting": ("started", 0, WAITING),
-    "night": ("started", 0, WORKING),
+    "night": ("started", 20, WORKING),
     "fan": ("started", 0, WORKING),
     "worked": ("started", 0, WORKING),
     "unworked": ("cancelled", 0, {}),
@@ -91,10 +87,8 @@ async def test_each_job_has_the_shape_that_clients_know(produced: Api) -> None:
     for name, (state, progress, more) in EXPECTED.items():
         job = jobs[name]
         assert (await produced.get(f"/jobs/{job['uuid']}/")).json == job
-        assert set(job) == {
-            *("uuid", "resource_uri", "operation", "state", "data", "created", "last_modified"),
-            *("resources", "children"),
-        }
+        assert_conforms(job, "Job")
+        assert len(job) == 9
         data = {key: value for key, value in job["data"].items() if key != "ended"}
         assert (job["state"], data) == (state, {"progress": progress, "source": "//nas", **more})
         assert ("ended" in job["data"]) == (name in ("phone", "nightly"))
