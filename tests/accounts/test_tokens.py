@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from api.accounts.account import TokenOver
 from api.accounts.credentials import InvalidAccount
 from api.accounts.service import Account, AccountNotFound, Accounts, LoginRefused
 from api.accounts.tokens import NAME_LENGTH_MAX, InvalidTokenName, NewToken, TokenNotFound
 from ledger.store.seam import Commit
 from projections.feed.changes import Changes
 from tests.accounts.calling import HERE
+from tests.accounts.clocks import Wall
 from tests.support.wait import wait_until
 
 EMAIL = "ada@example.test"
@@ -141,6 +143,17 @@ async def test_refusals(accounts: Accounts, ada: Account) -> None:
         with pytest.raises(InvalidTokenName):
             await accounts.tokens.add(EMAIL, name)
     assert await accounts.tokens.every() == []
+
+
+async def test_a_token_expires_in_time(accounts: Accounts, ada: Account, wall: Wall) -> None:
+    """Also where it is remembered."""
+    new = await accounts.tokens.add(EMAIL, expires=wall() + timedelta(seconds=60))
+    assert await _is_valid(accounts, new)
+    wall.move(timedelta(seconds=59))
+    assert await _is_valid(accounts, new)
+    wall.move(timedelta(seconds=1))
+    with pytest.raises(TokenOver, match="expired"):
+        await _account_of(accounts, new)
 
 
 async def test_nobody_follows_tokens(accounts: Accounts, ada: Account) -> None:

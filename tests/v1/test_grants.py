@@ -192,3 +192,22 @@ async def test_another_accounts_job_is_like_an_unknown_one(
             assert answers[0] == answers[1], (method, template)
             assert answers[0][0] in (400, 403, 404), (method, template)
     assert real.service.ledger.position == before
+
+
+async def test_another_accounts_job_is_nowhere_to_be_seen(real: V1, owners: dict[str, str]) -> None:
+    """In no answer of a URL that names no job."""
+    await register(real, owners["ada@example.test"])
+    bob = await token(real, owner="bob@example.test")
+    app = real.client.server.app
+    paths = {
+        route.resource.canonical
+        for route in app.router.routes()
+        if route.resource is not None and route.method == "GET"
+    }
+    for path in paths:
+        if path.startswith("/api/v1") and "{" not in path:
+            async with real.client.get(path, headers=bob.headers) as answer:
+                assert JOB not in await answer.text(), path
+    batch = {"reports": [{"job": JOB}, {"job": UNKNOWN}]}
+    first, second = (await real.call("POST", "/reports", json=batch, **bob.by)).json["results"]
+    assert {**first, "job": ""} == {**second, "job": "", "detail": first["detail"]}
