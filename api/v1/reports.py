@@ -5,7 +5,7 @@ This is what producers call most. A report is never refused for its figures, nor
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
@@ -29,6 +29,7 @@ from api.v1.bodies import (
     read_strictly,
     read_value,
 )
+from api.v1.given import Moment, happened_at
 from api.v1.problems import bad_value, problem_answer
 from api.v1.stops import Cancel, may_know, shown
 from ledger.domain.aggregates.job import Job
@@ -51,7 +52,6 @@ AT_ONCE = 50
 Number = Annotated[
     int | float, about("Fractions are cut; what cannot be is brought inside 0 to 2^53 - 1.")
 ]
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class GivenProgress(Strict, frozen=True):
@@ -211,7 +211,7 @@ class Reports:
             body.cancel_seen,
             None
             if body.waiting is None
-            else Waiting(storable(body.waiting.for_, NAME_BYTES), body.waiting.until),
+            else Waiting(storable(body.waiting.for_, NAME_BYTES), body.waiting.until, self._now()),
         )
         taken = await self._reporting.take(report, request[CALLER])
         return ReportAnswer(
@@ -287,7 +287,7 @@ class _Figures:
             fields["message"] = self.wording.text(self.message, MESSAGE_MOST)
         if not fields:
             return None
-        at = _happened_at(body, now)
+        at = happened_at(body.observed_at, body.sent_at, now)
         report = replace(ProgressReported(0, at), **fields)
         return Said(report, frozenset(fields))
 
@@ -304,9 +304,3 @@ class _Figures:
             return None
         self.are_clamped |= not 0 <= said <= MOST
         return clamped(said)
-
-
-def _happened_at(body: ReportBody, now: datetime) -> datetime:
-    if body.observed_at is None or body.sent_at is None:
-        return now
-    return now - max(body.sent_at - body.observed_at, timedelta(0))

@@ -17,10 +17,11 @@ class Figures(Struct, frozen=True, gc=False):
 
 
 class Waiting(Struct, frozen=True, gc=False):
-    """For what an attempt waits, and until when no beat is expected of it."""
+    """For what an attempt waits since when, and until when no beat is expected of it."""
 
     reason: str
     until: datetime
+    since: datetime
 
 
 encode = msgspec.json.encode

@@ -4,9 +4,11 @@ A report says how things stand. It is never refused for its figures, and never f
 what is not worth an event is shown until the next report.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -134,7 +136,7 @@ class Reporting:
 
     async def _take(self, report: Report, by: Caller) -> Answer:
         known = await self._known.find(report.job)
-        job, produced = self._own(report, known)
+        job, produced = await self._own(report, known)
         said = report.attempt_of(job)
         attempt = job.attempt if said is None else said
         if job.state != "started":
@@ -152,11 +154,12 @@ class Reporting:
             return await self._answer(known, report, duplicate=True)
         return await self._take_new(report, known, job, produced, by)
 
-    def _own(self, report: Report, known: Known) -> tuple[Job, Produced]:
+    async def _own(self, report: Report, known: Known) -> tuple[Job, Produced]:
         job = known.job
         if job is not None and job.owner == report.owner and job.produced is not None:
             return job, job.produced
-        if job is None and self._ledger.read(lambda c: spent_ids.is_spent(c, report.job)):
+        is_spent = partial(spent_ids.is_spent, job=report.job)
+        if job is None and await asyncio.to_thread(self._ledger.read, is_spent):
             raise JobDiscarded(report.job)
         raise JobNotFound(report.job)
 

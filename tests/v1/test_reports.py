@@ -152,6 +152,28 @@ async def test_the_token_of_a_job_reports_on_nothing_else(v1: V1) -> None:
         attempt_of(Grant(ALICE, source="//elsewhere"), job, None)
 
 
+@pytest.mark.usefixtures("job")
+async def test_a_job_shows_what_is_no_event(v1: V1) -> None:
+    """Its newest figures, its message, and for what it waits; the last ones are recorded."""
+    body = {
+        "progress": {"done": 1, "total": 4, "unit": "byte"},
+        "phase": {"name": "scan", "n": 1, "of": 2},
+        "message": "photos",
+        "waiting": {"for": "approval", "until": "2100-01-01T00:00:00Z"},
+    }
+    await v1.call("POST", REPORTS, json=body)
+    await v1.call("POST", REPORTS, json={**body, "progress": {"done": 2, "total": 4}})
+    shown = (await v1.call("GET", f"/jobs/{UUID}")).json
+    assert (shown["progress"]["done"], shown["progress"]["percent"]) == (2, 25)
+    assert (shown["phase"]["name"], shown["message"]) == ("scan", "photos")
+    assert "waiting" in [condition["type"] for condition in shown["conditions"]]
+    before = len(reported(v1))
+    end = {"attempt": 1, "outcome": "succeeded"}
+    ended = (await v1.call("POST", f"/jobs/{UUID}/end", json=end)).json["job"]
+    assert (ended["progress"]["done"], ended["progress"]["percent"]) == (2, 100)
+    assert [event.done for event in reported(v1)][before:] in ([2], [])
+
+
 async def test_a_report_on_an_unknown_job_is_not_found(v1: V1) -> None:
     for uuid in (UUID, "nonsense"):
         problem = await v1.refused("POST", f"/jobs/{uuid}/reports", {})

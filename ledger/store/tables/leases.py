@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, assert_never
 
 from ledger.domain.producers.leases import ALIVE, GRACE, Due, Expect, Forget, Lease, LeaseChange
 from ledger.domain.stamps import microseconds, moment_of
-from ledger.store.parameters import among, marks
+from ledger.store.parameters import VALUES_MAX, among, marks, sliced
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.postgres.server_clock import CLOCK
 from ledger.store.seam import Cursor, Row
@@ -197,6 +197,12 @@ def past_deadline(cursor: Cursor, limit: int) -> Iterator[Lease]:
         (limit,),
     )
     yield from map(_lease, cursor.fetchall())
+
+
+def drop_words(cursor: Cursor, jobs: Sequence[str]) -> None:
+    """Drop what these jobs last said of themselves, as it may be in words that must go."""
+    for some in sliced(sorted(jobs), VALUES_MAX):
+        cursor.execute(f"UPDATE leases SET figures = NULL WHERE job IN ({marks(some)})", some)  # noqa: S608 - marks
 
 
 def drop_deadline(cursor: Cursor, job: str) -> None:

@@ -179,7 +179,7 @@ class Node:
 
         await wait_until("the node hears of it", has_heard)
 
-    async def live(self, uuid: str = "j") -> Live:
+    def live(self, uuid: str = "j") -> Live:
         found = self.reporting.live(uuid, self.present.lease(uuid))
         assert found is not None
         return found

@@ -8,9 +8,16 @@ import pytest
 
 from ledger.domain.commands import Command
 from ledger.domain.errors import Refusal
-from ledger.domain.producers.commands import AbandonJob, EndJob, LoseProducer, TakeUpJob
+from ledger.domain.producers.commands import (
+    AbandonJob,
+    EndJob,
+    LoseProducer,
+    ReturnAttempt,
+    TakeUpJob,
+)
 from ledger.domain.producers.leases import Lease
 from ledger.leases.missing import make_missing
+from ledger.store.seam import Batch
 from tests.ledger.leases.present import ABANDON_S, LOST_S, Clock, Present, working
 from tests.support.opened import CALLER
 from tests.support.opened_postgres import InPostgres
@@ -110,29 +117,47 @@ async def test_a_take_up_meets_an_abandonment(nodes: tuple[Present, Present]) ->
 
 
 async def test_a_return_below_meets_the_abandonment_of_the_job_above(
-    nodes: tuple[Present, Present],
+    nodes: tuple[Present, Present], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the job above was abandoned, nobody worked below it at that moment."""
+    """It was decided while nobody worked below, and is decided again."""
     one, other = nodes
-    children = [f"{job}-below" for job in JOBS]
-    one.opened.do(*map(working, JOBS))
-    one.opened.do(*map(working, children, JOBS))
+    one.opened.do(working("j"), working("below", "j"))
     await one.after(LOST_S)
     one.pass_by(ABANDON_S + 5)
-    found = leases_of(one)
-    await asyncio.gather(
-        *(done(one, AbandonJob(lease.job, 1, lease.due)) for lease in found),
-        *(other.beat(child) for child in children),
-    )
-    stamps = {
-        stream: recorded
-        for stream in (*JOBS, *children)
-        for recorded in [one.job(stream).last_modified]
-    }
-    for job, child in zip(JOBS, children, strict=True):
-        assert not one.job(child).lost
-        if one.job(job).state == "failed":
-            assert stamps[job] < stamps[child]
+    (found,) = [lease for lease in [one.lease("j")] if lease is not None]
+    append = one.opened.store.append
+    returns = iter([ReturnAttempt("below", 1)])
+
+    def append_after_the_return(batch: Batch) -> int:
+        other.opened.do(*returns)
+        return append(batch)
+
+    monkeypatch.setattr(one.opened.store, "append", append_after_the_return)
+    await done(one, AbandonJob("j", 1, found.due))
+    assert not one.job("below").lost
+    assert one.told("j") == ["JobAttemptLost"]
+    check_row(one, "j")
+
+
+async def test_a_registration_below_meets_the_abandonment_of_the_job_above(
+    nodes: tuple[Present, Present], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far below."""
+    one, other = nodes
+    one.opened.do(working("j"), working("below", "j"))
+    await one.after(LOST_S)
+    one.pass_by(ABANDON_S + 5)
+    (found,) = [lease for lease in [one.lease("j")] if lease is not None]
+    append = one.opened.store.append
+    begins = iter([working("far below", "below")])
+
+    def append_after_the_registration(batch: Batch) -> int:
+        other.opened.do(*begins)
+        return append(batch)
+
+    monkeypatch.setattr(one.opened.store, "append", append_after_the_registration)
+    await done(one, AbandonJob("j", 1, found.due))
+    assert one.told("j") == ["JobAttemptLost"]
 
 
 async def test_both_start_and_rows_that_are_missing_are_made_once(
