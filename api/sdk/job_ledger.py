@@ -252,7 +252,8 @@ class Ledger:
         for token in dict.fromkeys(tokens):
             authorized = {**(headers or {}), "Authorization": f"Bearer {token}"}
             answer = self._answer(method, path, sent, authorized, within_s)
-            fields = {str(name) for name in _list(answer.body.get("unknown"))} - self._unknown
+            said = (str(name) for name in _list(answer.body.get("unknown")))
+            fields = {re.sub(r"\.\d+(?=\.|$)", "", name) for name in said} - self._unknown
             if answer.problem == "unknown-field" and sent is not None and fields:
                 self._unknown |= fields
                 sent = self._known(sent)
@@ -261,13 +262,9 @@ class Ledger:
                 break
         return answer
 
-    def _known(self, body: Mapping[str, object], below: str = "") -> Body:
+    def _known(self, body: Mapping[str, object]) -> Body:
         """Return what this service knows of it, as far as it has said."""
-        return {
-            name: self._known(_dict(value), f"{below}{name}.") if isinstance(value, dict) else value
-            for name, value in body.items()
-            if below + name not in self._unknown
-        }
+        return _dict(_without(self._unknown, body)) if self._unknown else dict(body)
 
     def _answer(
         self,
@@ -340,6 +337,19 @@ class Ledger:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _without(names: set[str], value: object, below: str = "") -> object:
+    """Return it without these fields; a dot in a name leads into an object, or all of a list."""
+    if isinstance(value, list):
+        return [_without(names, each, below) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: _without(names, each, f"{below}{name}.")
+        for name, each in value.items()
+        if below + name not in names
+    }
 
 
 def _is_json(response: http.client.HTTPResponse) -> bool:
@@ -698,8 +708,8 @@ def register(
 ) -> tuple[str, Answer]:
     """Register a job; return its id, and the last answer.
 
-    If it is registered already, the lost attempt is followed, and otherwise it becomes a job of its
-    own, as a run again of the other. If its parent is over it stands on its own.
+    If it is registered already, and nobody works on it, it is taken up; otherwise it becomes a job
+    of its own, as a run again of the other. If its parent is over it stands on its own.
     """
     headers = {"traceparent": traceparent} if traceparent else {}
 
@@ -708,12 +718,12 @@ def register(
 
     answer = ask(body)
     if answer.problem == "already-registered":
-        there = str(_dict(answer.body.get("job")).get("uuid") or answer.body.get("job"))
-        if follows and _is_lost(answer.body):
-            taken = _told({"after": _attempt_of(answer.body), "instance": body.get("instance")})
+        there, after = answer.body.get("job"), answer.body.get("attempt")
+        if follows:  # refused if somebody still works on it, or nobody can any more
+            taken = _told({"after": after, "instance": body.get("instance")})
             followed = ledger.tell("POST", f"/jobs/{there}/attempts", taken, tokens=[token])
             if followed.is_success:
-                return there, followed
+                return str(there), followed
         body = {name: value for name, value in body.items() if name != "external_id"}
         body["rerun_of"] = there
         answer = ask(body)
@@ -731,16 +741,6 @@ def tell(ledger: Ledger, line: Line, *, is_buffered: bool) -> tuple[str, Answer]
         body["after"] = body.pop("attempt", None)
     path = f"/jobs/{line.job}/{line.kind}"
     return line.job, ledger.tell("POST", path, _told(body), tokens=[line.token])
-
-
-def _is_lost(problem: Body) -> bool:
-    conditions = problem.get("conditions", _dict(problem.get("job")).get("conditions"))
-    return any(each == "lost" or _dict(each).get("type") == "lost" for each in _list(conditions))
-
-
-def _attempt_of(problem: Body) -> object:
-    attempt = problem.get("attempt", _dict(problem.get("job")).get("attempt"))
-    return _dict(attempt).get("n", attempt)
 
 
 def report(ledger: Ledger, reports: Sequence[tuple[str, str, Body]], token: str) -> list[Answer]:
@@ -870,7 +870,7 @@ class Courier:
         is_told = self.wait(lambda: not self._untold())
         if is_told:
             Courier.wait_left_s = min(self.wait_left_s, WAIT_S / 2)
-            self.wait(lambda: self._left_behind is None)
+            self.wait(lambda: self._flushes_at > time.monotonic())
         with self._changed:
             self._is_closed = True
             self.spool.close()
@@ -896,7 +896,7 @@ class Courier:
         while not self._is_closed:
             with self._changed:
                 delay = self._due_at() - time.monotonic()
-                if delay > 0:
+                if delay > 0 and not self._is_closed:
                     self._changed.wait(min(delay, DAY_S))
                     continue
             try:

@@ -102,6 +102,7 @@ def fake_ledger() -> Iterator[FakeLedger]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer is one packet
 
         def respond(self) -> None:
             read = self.rfile.read(int(self.headers.get("Content-Length", 0)))
