@@ -17,6 +17,7 @@ from api.v1.events import Events
 from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
 from api.v1.reports import Reports
+from api.v1.sdk import get_sdk
 from api.v1.tokens import Tokens
 
 
@@ -25,6 +26,7 @@ def add_v1(app: web.Application, service: Service) -> None:
     app[ERROR_ANSWERS][V1_ROOT] = problem_answer
     _add(app, "", get=show_about, access="public")
     _add(app, "/problems/{name}", get=explain_problem, access="public")
+    _add(app, "/sdk/{name}", get=get_sdk, access="public")
     reports = Reports(service)
     _add(app, "/jobs/{uuid}/reports", post=reports.report)
     _add(app, "/reports", post=reports.report_many)
