@@ -1885,9 +1885,9 @@ def tracked(operation: str, **options: Any) -> Callable[[F], F]:
 
 DEADLINE_PASSED, WRAPPER_FAILED, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
 TAIL_BYTES = 4096
-PIECE_BYTES = 2**18
-F_GETPIPE_SZ = 1032
-"""Linux; Python knows it from 3.10 on."""
+PIECE_BYTES = 2**20
+F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
+"""Of Linux; Python knows them from 3.10 on."""
 SILENCE_S = 0.2
 LOOK_EVERY_S = 1.0
 PARSE_EVERY_S = 0.5
@@ -1950,6 +1950,8 @@ class Pump(threading.Thread):
     def __init__(self, target: int, read: Callable[[str], Figures | None] | None) -> None:
         super().__init__(name="job-ledger-pump", daemon=True)
         self.source, self.inlet = os.pipe()
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(self.source, F_SETPIPE_SZ, PIECE_BYTES)
         self.figures: Figures | None = None
         self.tail = b""
         self._target = target
