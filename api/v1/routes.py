@@ -23,6 +23,7 @@ from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
 from api.v1.registration import Registration
 from api.v1.reports import Reports
+from api.v1.sdk import get_sdk
 from api.v1.tokens import Tokens
 
 JOB = "/jobs/{uuid}"
@@ -35,6 +36,7 @@ def add_v1(app: web.Application, service: Service) -> None:
     jobs = Jobs(service)
     _add_jobs(app, service, jobs)
     _add(app, "/problems/{name}", get=explain_problem, access="public")
+    _add(app, "/sdk/{name}", get=get_sdk, access="public")
     reports = Reports(service)
     _add(app, "/jobs/{uuid}/reports", post=reports.report)
     _add(app, "/reports", post=reports.report_many)

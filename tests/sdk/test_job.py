@@ -184,7 +184,7 @@ def test_a_job_is_carried_through_headers_and_environments(
     jl.flush(60)
     parents = [body.get("parent") for body in ledger.bodies("jobs")]
     assert parents == [None, *[above.uuid] * 4, None]
-    puts = [asked.traceparent or "" for asked in ledger.asked if asked.method == "PUT"]
+    puts = [body["traceparent"] for body in ledger.bodies("jobs")]
     assert {trace[:35] for trace in puts[:4]} == {above.traceparent[:35]}
 
 

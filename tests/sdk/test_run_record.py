@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,13 +43,21 @@ def test_a_command_is_registered_and_its_end_is_told(ledger: FakeLedger, spool: 
     ("script", "expected"),
     [
         ("exit 23", {"outcome": "failed", "reason": "program"}),
-        ("kill -SEGV $$", {"outcome": "failed", "reason": "signal"}),
+        (
+            "kill -SEGV $$",
+            {
+                "outcome": "failed",
+                "reason": "signal",
+                "error": {"type": "signal.SIGSEGV"},
+                "exit": {"code": None, "signal": "SIGSEGV"},
+            },
+        ),
         ("kill -TERM $PPID; sleep 600", {"outcome": "cancelled", "reason": "interrupted"}),
         ("exec /no/such/command", {"outcome": "failed", "reason": "program"}),
     ],
 )
 def test_how_it_has_ended(
-    script: str, expected: dict[str, str], ledger: FakeLedger, spool: Path
+    script: str, expected: dict[str, Any], ledger: FakeLedger, spool: Path
 ) -> None:
     run(ledger, spool, "--", "sh", "-c", script)
     [ended] = ledger.bodies("end")
@@ -63,7 +72,7 @@ def test_the_last_of_stderr_is_told_of_a_failure_only_and_without_secrets(
     run(ledger, spool, "--", "sh", "-c", f"{script} 0")
     run(ledger, spool, "--log", "none", "--", "sh", "-c", f"{script} 1")
     failed, succeeded, silent = ledger.bodies("end")
-    assert failed["error"] == {"type": "exit.1", "message": "[redacted]\n"}
+    assert failed["error"] == {"type": "exit.1", "tail": "[redacted]\n"}
     assert "error" not in succeeded
     assert silent["error"] == {"type": "exit.1"}
 
@@ -86,7 +95,7 @@ def test_run_inside_run_makes_a_tree(ledger: FakeLedger, spool: Path) -> None:
     [outer] = {asked.path.rpartition("/")[2] for asked in ledger.asked if asked.method == "PUT"
                and "parent" not in asked.body}  # fmt: skip
     assert trees == {None, outer}
-    traces = {(asked.traceparent or "")[:35] for asked in ledger.asked if asked.method == "PUT"}
+    traces = {body["traceparent"][:35] for body in ledger.bodies("jobs")}
     assert len(traces) == 1, "they are of one trace"
 
 

@@ -76,7 +76,7 @@ def test_attempts_are_told_in_their_order(
         "a",
         line("register", "a", operation="a"),
         line("end", "a", attempt=1, final=False),
-        line("attempts", "a", attempt=1, instance="x"),
+        line("attempts", "a", after=1, instance="x"),
         line("reports", "a", attempt=2, seq=2),
         line("end", "a", attempt=2, outcome="succeeded"),
     )
