@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.events import Recorded
+from ledger.domain.events import Event, Recorded
 from ledger.domain.events.jobs import (
     JobAttemptLost,
     JobAttemptStarted,
@@ -15,6 +15,7 @@ from ledger.domain.events.jobs import (
     JobSucceeded,
 )
 from ledger.domain.events.producers import (
+    Exit,
     Holder,
     JobAttemptFailed,
     JobAttemptReturned,
@@ -51,7 +52,10 @@ class Produced(Struct, frozen=True, gc=False):
     cent, also while its reports do not say; `reported` is its last report that became an event, and
     `reports` how many did. `late` is how a job that had been abandoned really ended. `has_texts`:
     an event has had a text since words were last removed. `began` and `finished` are when the last
-    attempt, or a group, really did, by what was said of it.
+    attempt, or a group, really did, by what was said of it. `lost_since` and `waiting_since`: the
+    attempt is lost, or the last one failed and no other has begun. `moved_at` is when `done`
+    changed last. What the end of the job said, or of its last attempt, is in `error_type`, `exit`
+    and `retryable`.
     """
 
     registered: JobRegistered
@@ -73,6 +77,12 @@ class Produced(Struct, frozen=True, gc=False):
     has_texts: bool = False
     began: datetime | None = None
     finished: datetime | None = None
+    lost_since: datetime | None = None
+    waiting_since: datetime | None = None
+    moved_at: datetime | None = None
+    error_type: str | None = None
+    exit: Exit | None = None
+    retryable: bool | None = None
 
     @property
     def is_group(self) -> bool:
@@ -97,10 +107,27 @@ def register(event: JobRegistered) -> Produced:
 
 def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     """Return what is known after one more event of the job's stream."""
-    after = _after(produced, recorded)
+    after = _say(_after(produced, recorded), recorded.event)
     if after.has_texts or not any(texts_in(recorded.event)):
         return after
     return replace(after, has_texts=True)
+
+
+def _say(produced: Produced, event: Event) -> Produced:
+    """Return what is known after the end of the job or an attempt said how it had gone."""
+    match event:
+        case JobAttemptFailed():
+            return replace(produced, error_type=event.error_type, exit=event.exit)
+        case JobFailed() | LateReportRecorded():
+            return replace(
+                produced, error_type=event.error_type, exit=event.exit, retryable=event.retryable
+            )
+        case JobSucceeded() | JobCancelled():
+            return replace(produced, error_type=None, exit=event.exit)
+        case JobSkipped():
+            return replace(produced, error_type=None, exit=None)
+        case _:
+            return produced
 
 
 def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
@@ -119,14 +146,21 @@ def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
                 reported=None,
                 reports=0,
                 began=event.happened_at or at,
+                lost_since=None,
+                waiting_since=None,
+                moved_at=None,
+                error_type=None,
+                exit=None,
             )
         case JobAttemptLost(last=last):
             lost = produced if last is None else _report(produced, last)
-            return replace(lost, losses=produced.losses + 1)
+            return replace(lost, losses=produced.losses + 1, lost_since=at)
         case JobAttemptReturned():
-            return replace(produced, returns=produced.returns + 1)
+            return replace(produced, returns=produced.returns + 1, lost_since=None)
         case JobAttemptFailed(retry_at=retry_at):
-            return replace(produced, queued=True, retry_at=retry_at)
+            return replace(
+                produced, queued=True, retry_at=retry_at, lost_since=None, waiting_since=at
+            )
         case ProgressReported(stale=stale):
             shown = produced if stale else _report(produced, event)
             return replace(shown, reports=produced.reports + 1)
@@ -156,10 +190,20 @@ def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
 
 def _report(produced: Produced, report: ProgressReported) -> Produced:
     shown = produced.shown if report.percent is None else report.percent
-    return replace(produced, reported=report, shown=shown)
+    before = None if produced.reported is None else produced.reported.done
+    moved_at = produced.moved_at if report.done == before else report.happened_at
+    return replace(produced, reported=report, shown=shown, moved_at=moved_at)
 
 
 def _end(
     produced: Produced, outcome: Outcome, finished: datetime, reason: str | None = None
 ) -> Produced:
-    return replace(produced, queued=False, outcome=outcome, reason=reason, finished=finished)
+    return replace(
+        produced,
+        queued=False,
+        outcome=outcome,
+        reason=reason,
+        finished=finished,
+        lost_since=None,
+        waiting_since=None,
+    )
