@@ -118,14 +118,12 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         command.job,
         JobCreated(command.operation, command.owner, (), root, command.parent, ordinal),
     )
-    registered = command.registered
-    happened_at = min(state.now, registered.happened_at)
-    yield _fact(command.job, replace(registered, happened_at=happened_at))
+    yield _fact(command.job, command.registered)
     if command.parent is not None:
         yield _fact(command.parent, ChildAttached(command.job))
         yield from _seal_if_complete(state, command.parent)
     if command.holder is not None:
-        yield _told(state, command.job, _begun(1, command.holder, happened_at))
+        yield _told(state, command.job, _begun(1, command.holder, command.registered.happened_at))
     if command.end is not None:
         yield from _end(state, command.job, command.end)
 
@@ -600,13 +598,13 @@ def _check_attempt(job: Job, attempt: int) -> None:
 
 
 def _told(state: State, uuid: str, event: Told) -> Fact:
-    """Return the event as one that happened by now, and not before the one told of before it."""
+    """Return the event as one that happened no earlier than the one told of before it."""
     _, produced = _known(state, uuid)
     happened_at = event.happened_at
     if happened_at is None or (isinstance(event, ProgressReported) and event.stale):
         return _fact(uuid, event)
-    happened_at = min(state.now, max(happened_at, produced.said_at))
-    return _fact(uuid, replace(event, happened_at=happened_at))
+    said_at = produced.said_at or happened_at
+    return _fact(uuid, replace(event, happened_at=max(happened_at, said_at)))
 
 
 def _fact(uuid: str, event: Event) -> Fact:
