@@ -8,9 +8,18 @@ from msgspec import Meta
 from api.http.fields import Count, Representation, Time, Uuid
 from api.v1.stops import Cancel
 from ledger.domain.aggregates.produced import Produced
-from ledger.domain.events.producers import Exit, Limits, Link, Outcome, Subject, TotalIs
+from ledger.domain.events.producers import (
+    Exit,
+    Limits,
+    Link,
+    Outcome,
+    ProgressReported,
+    Subject,
+    TotalIs,
+)
 from ledger.domain.producers.standing import ConditionType, State
 from ledger.domain.producers.texts import ERROR, MESSAGE, TAIL, TITLE
+from ledger.leases.figures import Figures
 from ledger.store.parameters import timestamp, timestamp_or_none
 from projections.views.produced import ShownJob
 
@@ -157,6 +166,7 @@ class Live(NamedTuple):
     cancel: Cancel | None = None
     expected: ExpectedDuration = ExpectedDuration(None, None)
     heard: datetime | None = None
+    figures: Figures | None = None
 
 
 NOTHING_LIVE = Live()
@@ -165,6 +175,7 @@ NOTHING_LIVE = Live()
 def represent(shown: ShownJob, live: Live = NOTHING_LIVE) -> Job:
     """Return the job as it is shown; one of ours has nothing that only producers say."""
     row, produced = shown.job, shown.produced
+    said = _said(produced, live.figures)
     registered = None if produced is None else produced.registered
     outcome = _outcome(shown)
     return Job(
@@ -184,10 +195,10 @@ def represent(shown: ShownJob, live: Live = NOTHING_LIVE) -> Job:
         reason=None if produced is None else produced.reason,
         late=None if produced is None else produced.late,
         attempt=_attempt(produced, live.heard),
-        progress=_progress(produced, outcome),
-        items=_items(produced),
-        phase=_phase(produced),
-        message=_message(shown),
+        progress=_progress(produced, said, outcome),
+        items=_items(said),
+        phase=_phase(said),
+        message=_message(shown, said, live.figures),
         expected_s=live.expected,
         parent=row.parent,
         root=row.root,
@@ -225,6 +236,13 @@ def _outcome(shown: ShownJob) -> Outcome | None:
             return outcome
 
 
+def _said(produced: Produced | None, figures: Figures | None) -> ProgressReported | None:
+    """Return the newest report, whether or not it became an event."""
+    if figures is not None:
+        return figures.report
+    return None if produced is None else produced.reported
+
+
 def _attempt(produced: Produced | None, heard: datetime | None) -> JobAttempt | None:
     if produced is None or produced.attempt == 0:
         return None
@@ -240,39 +258,43 @@ def _attempt(produced: Produced | None, heard: datetime | None) -> JobAttempt | 
     )
 
 
-def _progress(produced: Produced | None, outcome: Outcome | None) -> JobProgress | None:
-    if produced is None or produced.reported is None:
+def _progress(
+    produced: Produced | None, said: ProgressReported | None, outcome: Outcome | None
+) -> JobProgress | None:
+    if produced is None or said is None:
         return None
-    said, succeeded = produced.reported, outcome in ("succeeded", "skipped")
+    moved_at = produced.moved_at
+    if produced.reported is None or said.done != produced.reported.done:
+        moved_at = said.happened_at
     return JobProgress(
         done=said.done,
         total=said.total,
         unit=said.unit,
         total_is=said.total_is,
-        percent=COMPLETE if succeeded else said.percent,
+        percent=COMPLETE if outcome in ("succeeded", "skipped") else said.percent,
         rate_per_s=None,
         left_s=None,
-        moved_at=timestamp_or_none(produced.moved_at),
+        moved_at=timestamp_or_none(moved_at),
     )
 
 
-def _items(produced: Produced | None) -> JobItems | None:
-    if produced is None or produced.reported is None or produced.reported.items is None:
+def _items(said: ProgressReported | None) -> JobItems | None:
+    if said is None or said.items is None:
         return None
-    items = produced.reported.items
-    return JobItems(items.ok, items.failed, items.skipped, items.total)
+    return JobItems(said.items.ok, said.items.failed, said.items.skipped, said.items.total)
 
 
-def _phase(produced: Produced | None) -> JobPhase | None:
-    if produced is None or produced.reported is None or produced.reported.phase is None:
+def _phase(said: ProgressReported | None) -> JobPhase | None:
+    if said is None or said.phase is None:
         return None
-    phase = produced.reported.phase
-    return JobPhase(phase.name, phase.n, phase.of)
+    return JobPhase(said.phase.name, said.phase.n, said.phase.of)
 
 
-def _message(shown: ShownJob) -> str | None:
+def _message(shown: ShownJob, said: ProgressReported | None, figures: Figures | None) -> str | None:
     """Return the last message of the phase that the job is in."""
-    phase = _phase(shown.produced)
+    if figures is not None and figures.message is not None:
+        return figures.message
+    phase = None if said is None else said.phase
     return shown.texts.get(MESSAGE if phase is None else f"{MESSAGE}/{phase.name}")
 
 
