@@ -986,8 +986,12 @@ class Courier:
         self._answered()
         with self._changed:
             if answer.problem == "parent-unknown":
-                record.not_before = time.monotonic() + PARENT_AFTER_S
                 self._last_trouble = "the parent is unknown"
+                above = [r for r in self._records if r.uuid == record.registration.get("parent")]
+                for each in above:
+                    each.is_registered = False  # the ledger was restored
+                if not above:
+                    record.not_before = time.monotonic() + PARENT_AFTER_S
                 return
             record.is_answered.set()
             if not answer.is_success:
@@ -1060,6 +1064,8 @@ class Courier:
         for record in waiting:
             while record.is_registered and record.outbox:
                 message = record.outbox[0]
+                if message.kind in (END, SEAL) and self._is_needed_above(record):
+                    break
                 told = message.by(record.attempt)
                 tokens = [record.token or self.settings.token, self.settings.token]
                 answer = tell_of(self._ledger, record.uuid, told, tokens=tokens)
@@ -1069,6 +1075,14 @@ class Courier:
                         del record.outbox[0]
                     if record.is_ended and not record.outbox:
                         self._forget(record)
+
+    def _is_needed_above(self, record: Record) -> bool:
+        """Return whether a job is still to be registered below it, which its end would prevent."""
+        with self._changed:
+            return any(
+                not each.is_registered and each.registration.get("parent") == record.uuid
+                for each in self._records
+            )
 
     def _take_answer(self, record: Record, message: Message, answer: Answer) -> bool:
         """Go by what the ledger says; return whether it has been told."""
@@ -1219,6 +1233,11 @@ class _Left:
         self.lines = file.lines()
         self.read = len(self.lines)
 
+    def needs(self) -> Iterator[str]:
+        """Yield the jobs to be registered before it is told: those it is about, and parents."""
+        for line in self.lines:
+            yield str(line.body.get("parent")) if line.kind == REGISTER else line.job
+
     def close(self) -> None:
         """Leave what is not told."""
         with contextlib.suppress(OSError):
@@ -1258,16 +1277,16 @@ class Flush:
         left.close()
 
     def _trees(self) -> list[list[_Left]]:
-        """Return the spools that nobody else has, each beside those of the jobs above its own."""
+        """Return the spools that nobody else has, each beside those that must be told before it."""
         found = [_Left(file) for file in map(SpoolFile.left_behind, self._paths()) if file]
         places = {line.job: left for left in found for line in left.lines if line.kind == REGISTER}
         trees: dict[int, list[_Left]] = {}
         for left in found:
             top, seen = left, {id(left)}
             while True:
-                parents = (line.body.get("parent") for line in top.lines if line.kind == REGISTER)
-                above = next((places[str(each)] for each in parents if str(each) in places), top)
-                if id(above) in seen:
+                needed = (places.get(job) for job in top.needs())
+                above = next((each for each in needed if each and id(each) not in seen), None)
+                if above is None:
                     break
                 top = above
                 seen.add(id(top))

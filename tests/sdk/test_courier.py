@@ -65,6 +65,41 @@ def test_a_job_that_the_ledger_has_lost_is_registered_again(jl: Any, ledger: Fak
     assert {**first, "sent_at": 0} == {**again, "sent_at": 0}
 
 
+def test_a_parent_ends_after_its_children_are_registered(jl: Any, ledger: FakeLedger) -> None:
+    """However short they are: a job that has ended takes no more of them."""
+    has_left = threading.Event()
+
+    def answer(asked: Asked) -> None:
+        if asked.body.get("operation") == "parent":
+            has_left.wait()
+
+    ledger.answer = answer
+    with jl.job("parent") as job:
+        ledger.wait_for("jobs")
+        with job.child("child"), jl.job("grandchild"):
+            pass
+    has_left.set()
+    ledger.wait_for("end", 3)
+    kinds = [asked.body.get("operation", "end") for asked in ledger.asked]
+    assert kinds[0] == "parent"
+    assert kinds.index("child") < kinds.index("end")
+    assert f"/jobs/{job.uuid}/end" in next(a.path for a in ledger.asked if a.method == "POST")
+
+
+def test_a_ledger_that_has_lost_a_parent_is_told_of_it_again(jl: Any, ledger: FakeLedger) -> None:
+    lost = [problem(404, "parent-unknown")]
+    ledger.answer = lambda asked: lost.pop() if "parent" in asked.body and lost else None
+    with jl.job("parent") as job, job.child("child"):
+        pass
+    ledger.wait_for("end", 2)
+    assert [body["operation"] for body in ledger.bodies("jobs")] == [
+        "parent",
+        "child",
+        "parent",
+        "child",
+    ]
+
+
 def test_fields_that_a_service_does_not_know_are_left_out_from_then_on(
     jl: Any, ledger: FakeLedger
 ) -> None:

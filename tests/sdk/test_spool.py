@@ -68,6 +68,20 @@ def test_parents_come_before_children_and_ends_last(
     assert [*spool.iterdir()] == []
 
 
+def test_a_job_may_be_told_of_by_many_processes(
+    jl: Any, ledger: FakeLedger, spool: Path, line: Any
+) -> None:
+    """As by a script: each command of it has a spool of its own."""
+    for seq in range(5):
+        write(spool, f"report {seq}", line("reports", "a", seq=seq))
+    write(spool, "end", line("end", "a", outcome="succeeded"))
+    write(spool, "start", line("register", "a", operation="a"))
+    jl.flush_spool(str(spool))
+    requests = told(ledger)
+    assert (requests[0], requests[-1], len(requests)) == ("register a", "a/end", 7)
+    assert [*spool.iterdir()] == []
+
+
 def test_attempts_are_told_in_their_order(
     jl: Any, ledger: FakeLedger, spool: Path, line: Any
 ) -> None:
