@@ -1,10 +1,14 @@
-CREATE INDEX IF NOT EXISTS jobs_g{g}_root ON jobs_g{g} (root);
+CREATE INDEX IF NOT EXISTS jobs_g{g}_root ON jobs_g{g} (root, created, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_newest ON jobs_g{g} (owner, last_modified DESC, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_state ON jobs_g{g} (owner, state, last_modified DESC, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_created ON jobs_g{g} (owner, created, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_state_created ON jobs_g{g} (owner, state, created, uuid);
 CREATE INDEX IF NOT EXISTS jobs_g{g}_ended ON jobs_g{g} (ended)
     WHERE parent IS NULL AND state <> 'started';
+CREATE INDEX IF NOT EXISTS jobs_g{g}_ended_of_owner ON jobs_g{g} (owner, ended, uuid)
+    WHERE ended IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_g{g}_parent ON jobs_g{g} (parent, created, uuid, state)
+    WHERE parent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_g{g}_running ON jobs_g{g} (created) WHERE state = 'started';
 CREATE INDEX IF NOT EXISTS jobs_g{g}_unattended ON jobs_g{g} (uuid)
     WHERE unattended = 1;

@@ -5,20 +5,24 @@ from datetime import timedelta
 from typing import assert_never
 
 import msgspec
+from msgspec.structs import fields
 
 from ledger.domain.aggregates import Aggregate
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.housekeeping import Compaction, Parking, Policy, Restoration, Sweep
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.keypair import Keypair
+from ledger.domain.aggregates.produced import Produced
 from ledger.domain.aggregates.profile import Profile
 from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.aggregates.token import Token
+from ledger.domain.producers.standing import overdue_since
 from ledger.domain.producers.stops import is_unattended, stop_by
 from ledger.store.parameters import timestamp, timestamp_or_none
 from ledger.store.seam import Rows
+from projections.facets import facets
 from projections.tables import (
     AttachmentRow,
     DepartedRow,
@@ -28,7 +32,9 @@ from projections.tables import (
     JobRow,
     KeypairRow,
     LabelRow,
+    ProducedRow,
     ProfileRow,
+    RegistrationRow,
     RunRow,
     ServerRow,
     StopRow,
@@ -41,6 +47,8 @@ from projections.tables import (
 _encoder = msgspec.json.Encoder()
 _MILLISECOND = timedelta(milliseconds=1)
 _NO_ROWS: Rows = {}
+_DEFAULTS = {field.name: field.default for field in fields(Produced) if field.name != "registered"}
+_decode_produced = msgspec.json.Decoder(Produced).decode
 
 
 def rows(state: Aggregate | None) -> Rows:
@@ -130,10 +138,11 @@ def _job_rows(job: Job) -> Rows:
         ),
         *(
             LabelRow(job.owner, key, value, shown.created, job.uuid)
-            for key, value in job.labels.items()
+            for key, value in (*job.labels.items(), *facets(job))
         ),
         *_stop_rows(job),
         *_run_rows(job),
+        *_produced_rows(job),
     )
 
 
@@ -159,6 +168,33 @@ def _stop_rows(job: Job) -> Iterator[StopRow]:
     if stop is not None:
         at, itself, below = timestamp(stop.at), int(stop.itself), int(stop.below)
         yield StopRow(job.uuid, at, stop.by, stop.grace_s, itself, below)
+
+
+def _produced_rows(job: Job) -> Iterator[RegistrationRow | ProducedRow]:
+    produced = job.produced
+    if produced is not None:
+        yield RegistrationRow(job.uuid, _encoder.encode(produced.registered))
+        overdue = timestamp_or_none(overdue_since(job))
+        yield ProducedRow(job.uuid, overdue, standing(produced))
+
+
+def standing(produced: Produced) -> bytes:
+    """Return all but what was registered, without what is as it was then; `read_produced` reads it.
+
+    So a report writes no more than has changed.
+    """
+    said = {
+        name: value
+        for name, default in _DEFAULTS.items()
+        if (value := getattr(produced, name)) != default
+    }
+    return _encoder.encode(said)
+
+
+def read_produced(registered: bytes, standing: bytes) -> Produced:
+    """Return the producer's part of a job from its two rows."""
+    more = b"}" if standing == b"{}" else b"," + standing[1:]
+    return _decode_produced(b'{"registered":' + registered + more)
 
 
 def _departed(kind: str, state: Drive | Server | Tag | Keypair) -> Rows:

@@ -151,7 +151,10 @@ class KeypairRow(Struct, frozen=True, gc=False):
 
 
 class LabelRow(Struct, frozen=True, gc=False):
-    """A label of a job, so that a selector finds the job in the order of its creation."""
+    """A label of a job or, with a key that no label has, something else to find the job by.
+
+    Jobs are found in the order of their creation. See `projections.facets`.
+    """
 
     owner: str
     key: str
@@ -160,11 +163,26 @@ class LabelRow(Struct, frozen=True, gc=False):
     uuid: str
 
 
+class ProducedRow(Struct, frozen=True, gc=False):
+    """How a producer's job stands, as JSON; from `overdue` on it takes longer than was said."""
+
+    uuid: str
+    overdue: str | None
+    standing: bytes
+
+
 class ProfileRow(Struct, frozen=True, gc=False):
     """The part of an account's profile on which decisions depend."""
 
     owner: str
     clone_naming: str
+
+
+class RegistrationRow(Struct, frozen=True, gc=False):
+    """What was said of a producer's job at its registration, which never changes, as JSON."""
+
+    uuid: str
+    registered: bytes
 
 
 class RunRow(Struct, frozen=True, gc=False):
@@ -236,7 +254,9 @@ TableRow = (
     | JobRow
     | KeypairRow
     | LabelRow
+    | ProducedRow
     | ProfileRow
+    | RegistrationRow
     | RunRow
     | ServerRow
     | StopRow
@@ -276,7 +296,9 @@ TABLES = (
     Table("jobs", JobRow, 1),
     Table("keypairs", KeypairRow, 1),
     Table("labels", LabelRow, 5),
+    Table("produced", ProducedRow, 1),
     Table("profiles", ProfileRow, 1),
+    Table("registrations", RegistrationRow, 1),
     Table("runs", RunRow, 1),
     Table("servers", ServerRow, 1),
     Table("stops", StopRow, 1),

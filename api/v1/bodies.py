@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import orjson
 from aiohttp import web
-from msgspec import Struct, ValidationError, convert, inspect
+from msgspec import UNSET, Struct, UnsetType, ValidationError, convert, inspect
 
 from api.http.errors import BadRequest, RequestRefused, TooLong
 from api.http.fields import SURROGATES, refusal
@@ -31,6 +31,8 @@ SMALL_BYTES = 8 * KIB
 """The longest body of any other request."""
 UNKNOWN_TOLD = 100
 """How many unknown fields an answer names."""
+# Not control characters, nor those that change the direction or the lines of a text.
+ONE_LINE = "^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
 REPLACEMENT = "\ufffd"
 
 _LENIENT = re.compile(r'(?:^|[,;])\s*handling\s*=\s*"?lenient"?\s*(?:$|[,;])', re.IGNORECASE)
@@ -40,7 +42,12 @@ class Given(Struct, Generic[B], frozen=True):
     """What a body says, and the fields of it that were ignored."""
 
     body: B
-    ignored: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...] | UnsetType:
+        """What the answer says of them."""
+        return self.ignored or UNSET
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -85,7 +92,23 @@ def decode_strictly(value: object, kind: type[B], *, lenient: bool) -> Given[B]:
     try:
         return Given(convert(value, kind), tuple(unknown[:UNKNOWN_TOLD]))
     except ValidationError as error:
-        raise refusal(error, kind) from None
+        raise _bad_value(error, kind) from None
+
+
+_PLACE = re.compile(r" - at `(?:key` in `)?\$\.?([^`]*)`$")
+_MISSING = re.compile("missing required field `([^`]+)`")
+
+
+def _bad_value(error: ValidationError, kind: type[Struct]) -> Problem:
+    """Return the problem of a value, with the path to its place."""
+    told, where = str(error), _PLACE.search(str(error))
+    path, missing = where[1] if where else "", _MISSING.search(told)
+    if missing:
+        path = f"{path}.{missing[1]}".lstrip(".")
+    said = str(refusal(error, kind))
+    if ONE_LINE in told:
+        said = f"{path} must be one line without control or bidirectional characters"
+    return Problem("bad-value", said, {"field": path.replace("[...]", "")})
 
 
 _type_of = cache(inspect.type_info)

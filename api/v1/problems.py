@@ -95,6 +95,7 @@ _ERRORS: Mapping[type[Exception], _As] = {
     producers.GraceNotOver: _As(
         "grace-not-over", {"job": "job", "asked": "asked", "retry_after_s": "left_s"}
     ),
+    producers.ChildrenRunning: _As("children-running", {"job": "job", "running": "running"}),
     producers.NotCancellable: _As("not-cancellable", {"job": "job", "host": "host"}),
     jobs.LabelsFixed: _As("bad-value", {"limit": "most"}, {"field": "labels"}, 422),
     AlreadyExists: _As("uuid-taken"),

@@ -11,20 +11,29 @@ from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.about import show_about
 from api.v1.account import AccountPage
+from api.v1.attempts import Attempts
 from api.v1.cancels import Cancels
 from api.v1.control import OF_INSTANCE, OF_JOB, Controls
+from api.v1.ends import Ends
 from api.v1.events import PARAMETERS as OF_EVENTS
 from api.v1.events import Events
+from api.v1.jobs import Jobs
+from api.v1.labels import Labels
 from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
+from api.v1.registration import Registration
 from api.v1.reports import Reports
 from api.v1.tokens import Tokens
+
+JOB = "/jobs/{uuid}"
 
 
 def add_v1(app: web.Application, service: Service) -> None:
     """Add all URLs below `/api/v1`, and let their errors be problem documents."""
     app[ERROR_ANSWERS][V1_ROOT] = problem_answer
     _add(app, "", get=show_about, access="public")
+    jobs = Jobs(service)
+    _add_jobs(app, service, jobs)
     _add(app, "/problems/{name}", get=explain_problem, access="public")
     reports = Reports(service)
     _add(app, "/jobs/{uuid}/reports", post=reports.report)
@@ -38,6 +47,17 @@ def add_v1(app: web.Application, service: Service) -> None:
     _add(app, "/tokens/{id}", delete=tokens.remove)
     _add(app, "/account", get=AccountPage(service).show)
     _add(app, "/events", get=Events(service).list, parameters=OF_EVENTS, access="viewable")
+
+
+def _add_jobs(app: web.Application, service: Service, jobs: Jobs) -> None:
+    registration, attempts = Registration(service, jobs), Attempts(service, jobs)
+    ends, labels = Ends(service, jobs), Labels(jobs)
+    _add(app, "/jobs", post=registration.create, keyed=True)
+    _add(app, JOB, get=jobs.one, put=registration.put)
+    _add(app, f"{JOB}/attempts", post=attempts.begin)
+    _add(app, f"{JOB}/end", post=ends.end)
+    _add(app, f"{JOB}/seal", post=ends.seal)
+    _add(app, f"{JOB}/labels", post=labels.change)
 
 
 def _add(

@@ -222,6 +222,7 @@ def rows_that_show(cursor: Cursor, stream: str) -> list[RowKey]:
     )
     keys += [("labels", tuple(key)) for key in cursor.fetchall()]
     keys.append(("runs", (uuid,)))
+    keys += [("produced", (uuid,)), ("registrations", (uuid,))]
     cursor.execute(
         f"SELECT owner, recorded_at, stream, version FROM audit_log_g{g} WHERE stream = ?",
         (stream,),

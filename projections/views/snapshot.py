@@ -7,8 +7,10 @@ that flips it meanwhile changes nothing for a reader.
 from projections.views.accounts import Accounts
 from projections.views.drives import Drives
 from projections.views.ips import Ips
+from projections.views.job_pages import JobPages
 from projections.views.keypairs import Keypairs
 from projections.views.lists import Lists
+from projections.views.produced import ProducedJobs
 from projections.views.resources import Resources
 from projections.views.searches import Searches
 from projections.views.series import Series
@@ -18,6 +20,18 @@ from projections.views.walks import Walks
 
 
 class Snapshot(
-    Lists, Drives, Servers, Resources, Tags, Keypairs, Ips, Accounts, Series, Walks, Searches
+    Lists,
+    Drives,
+    Servers,
+    Resources,
+    Tags,
+    Keypairs,
+    Ips,
+    Accounts,
+    Series,
+    Walks,
+    Searches,
+    JobPages,
+    ProducedJobs,
 ):
     """The read models as of one moment."""

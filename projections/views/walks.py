@@ -83,10 +83,10 @@ class Walks(Reader):
         path = self._path(kind, owner, conditions)
         sql, parameters = self._looking(kind, path, key)
         if not path.checks:
-            return _step(self._all(sql, [*parameters, limit + 1]), key, limit)
+            return step_of(self._all(sql, [*parameters, limit + 1]), key, limit)
         cursor = self._connection.cursor()
         with closing(streamed(cursor, sql, [*parameters, LOOKED_AT_MAX])) as rows:
-            return _step(rows, key, limit)
+            return step_of(rows, key, limit)
 
     def _looking(self, kind: Walked, path: _Path, key: Key | None) -> tuple[str, list[str]]:
         """Return the statement that reads (created, uuid, whether it matches) along the path."""
@@ -144,7 +144,7 @@ def _others(conditions: Conditions, led_by: Condition | None) -> list[Condition]
     return [condition for condition in conditions if condition is not led_by]
 
 
-def _step(rows: Iterable[Any], key: Key | None, limit: int) -> Step:
+def step_of(rows: Iterable[Any], key: Key | None, limit: int) -> Step:
     """Read until one more than the page matches, or the rows end."""
     uuids: list[str] = []
     at, looked_at = key, 0

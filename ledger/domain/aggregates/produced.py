@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.domain.events import Recorded
+from ledger.domain.events import Event, Recorded
 from ledger.domain.events.jobs import (
     JobAttemptLost,
     JobAttemptStarted,
@@ -15,6 +15,7 @@ from ledger.domain.events.jobs import (
     JobSucceeded,
 )
 from ledger.domain.events.producers import (
+    Exit,
     Holder,
     JobAttemptFailed,
     JobAttemptReturned,
@@ -43,19 +44,25 @@ class CancelRequest(Struct, frozen=True, gc=False):
 class Produced(Struct, frozen=True, gc=False):
     """A producer's job.
 
-    `queued`: nobody works on it, yet or until a retry; a group is never in the queue. `holder`
-    makes the current attempt, or made the last. `retry_at` is when a job in the queue may be taken
-    up again. `losses` counts how often the attempt was lost, `returns` how often it came back.
-    `cancel_seen` is when the producer said that it knew of a request, to this job or to one above;
-    whoever makes the next attempt has to say so again. `shown` is what the attempt has shown in per
-    cent, also while its reports do not say; `reported` is its last report that became an event, and
-    `reports` how many did. `late` is how a job that had been abandoned really ended. `has_texts`:
-    an event has had a text since words were last removed. `began` and `finished` are when the last
-    attempt, or a group, really did, by what was said of it.
+    `said_at` is when the last thing happened that was said of it, by our clock. `queued`: nobody
+    works on it, yet or until a retry; a group is never in the queue. `attempt` is the number of the
+    current attempt or the last, and `holder` makes it, or made it. `retry_at` is when a job in the
+    queue may be taken up again. `losses` counts how often the attempt was lost, `returns` how often
+    it came back. `cancel_seen` is when the producer said that it knew of a request, to this job or
+    to one above; whoever makes the next attempt has to say so again. `shown` is what the attempt
+    has shown in per cent, also while its reports do not say; `reported` is its last report that
+    became an event, and `reports` how many did. `late` is how a job that had been abandoned really
+    ended. `has_texts`: an event has had a text since words were last removed. `began` and
+    `finished` are when the last attempt, or a group, really did, by what was said of it;
+    `started_at` is when the first one did. `lost_since` and `waiting_since`: the attempt is lost,
+    or the last one failed and no other has begun. `moved_at` is when `done` changed last. What the
+    end of the job said, or of its last attempt, is in `error_type`, `exit` and `retryable`.
     """
 
     registered: JobRegistered
     queued: bool
+    said_at: datetime
+    attempt: int = 0
     holder: Holder | None = None
     retry_at: datetime | None = None
     losses: int = 0
@@ -71,8 +78,15 @@ class Produced(Struct, frozen=True, gc=False):
     late: Outcome | None = None
     ended_stops_below: bool = False
     has_texts: bool = False
+    started_at: datetime | None = None
     began: datetime | None = None
     finished: datetime | None = None
+    lost_since: datetime | None = None
+    waiting_since: datetime | None = None
+    moved_at: datetime | None = None
+    error_type: str | None = None
+    exit: Exit | None = None
+    retryable: bool | None = None
 
     @property
     def is_group(self) -> bool:
@@ -90,6 +104,7 @@ def register(event: JobRegistered) -> Produced:
     return Produced(
         event,
         queued=event.ends == "self",
+        said_at=event.happened_at,
         has_texts=event.title is not None,
         began=event.happened_at,
     )
@@ -97,18 +112,41 @@ def register(event: JobRegistered) -> Produced:
 
 def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     """Return what is known after one more event of the job's stream."""
-    after = _after(produced, recorded)
+    after = _say(_after(produced, recorded), recorded.event)
+    said_at = getattr(recorded.event, "happened_at", None)
+    if said_at is not None and said_at > after.said_at:
+        after = replace(after, said_at=said_at)
     if after.has_texts or not any(texts_in(recorded.event)):
         return after
     return replace(after, has_texts=True)
+
+
+def _say(produced: Produced, event: Event) -> Produced:
+    """Return what is known after the end of the job or an attempt said how it had gone."""
+    match event:
+        case JobAttemptFailed():
+            return replace(produced, error_type=event.error_type, exit=event.exit)
+        case JobFailed() | LateReportRecorded():
+            return replace(
+                produced, error_type=event.error_type, exit=event.exit, retryable=event.retryable
+            )
+        case JobSucceeded() | JobCancelled():
+            return replace(produced, error_type=None, exit=event.exit)
+        case JobSkipped():
+            return replace(produced, error_type=None, exit=None)
+        case _:
+            return produced
 
 
 def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     event, at = recorded.event, recorded.recorded_at
     match event:
         case JobAttemptStarted():
+            began = event.happened_at or at
             return replace(
                 produced,
+                attempt=event.attempt,
+                started_at=produced.started_at or began,
                 queued=False,
                 holder=event.holder,
                 retry_at=None,
@@ -118,15 +156,22 @@ def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
                 shown=None,
                 reported=None,
                 reports=0,
-                began=event.happened_at or at,
+                began=began,
+                lost_since=None,
+                waiting_since=None,
+                moved_at=None,
+                error_type=None,
+                exit=None,
             )
         case JobAttemptLost(last=last):
             lost = produced if last is None else _report(produced, last)
-            return replace(lost, losses=produced.losses + 1)
+            return replace(lost, losses=produced.losses + 1, lost_since=at)
         case JobAttemptReturned():
-            return replace(produced, returns=produced.returns + 1)
+            return replace(produced, returns=produced.returns + 1, lost_since=None)
         case JobAttemptFailed(retry_at=retry_at):
-            return replace(produced, queued=True, retry_at=retry_at)
+            return replace(
+                produced, queued=True, retry_at=retry_at, lost_since=None, waiting_since=at
+            )
         case ProgressReported(stale=stale):
             shown = produced if stale else _report(produced, event)
             return replace(shown, reports=produced.reports + 1)
@@ -156,10 +201,20 @@ def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
 
 def _report(produced: Produced, report: ProgressReported) -> Produced:
     shown = produced.shown if report.percent is None else report.percent
-    return replace(produced, reported=report, shown=shown)
+    before = None if produced.reported is None else produced.reported.done
+    moved_at = produced.moved_at if report.done == before else report.happened_at
+    return replace(produced, reported=report, shown=shown, moved_at=moved_at)
 
 
 def _end(
     produced: Produced, outcome: Outcome, finished: datetime, reason: str | None = None
 ) -> Produced:
-    return replace(produced, queued=False, outcome=outcome, reason=reason, finished=finished)
+    return replace(
+        produced,
+        queued=False,
+        outcome=outcome,
+        reason=reason,
+        finished=finished,
+        lost_since=None,
+        waiting_since=None,
+    )

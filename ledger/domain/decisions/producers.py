@@ -39,6 +39,7 @@ from ledger.domain.events.producers import (
     JobTextsRemoved,
     LateReportRecorded,
     Outcome,
+    ProgressReported,
 )
 from ledger.domain.operations import OPERATIONS
 from ledger.domain.producers.commands import (
@@ -71,6 +72,8 @@ LOOK_AGAIN_S = 3600.0
 """After so long at the most, a lost job is looked at again above one on which somebody works."""
 _OURS = ("lost", "expired", "children", "forced")
 """Reasons of ends that no producer gives: an end that was forced or lost is answered otherwise."""
+Told = JobAttemptStarted | ProgressReported | JobAttemptFailed | End | LateReportRecorded
+"""What a producer tells of, with the time when it happened."""
 _OUTCOMES: dict[type[End], Outcome] = {
     JobSucceeded: "succeeded",
     JobSkipped: "skipped",
@@ -115,12 +118,14 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         command.job,
         JobCreated(command.operation, command.owner, (), root, command.parent, ordinal),
     )
-    yield _fact(command.job, command.registered)
+    registered = command.registered
+    happened_at = min(state.now, registered.happened_at)
+    yield _fact(command.job, replace(registered, happened_at=happened_at))
     if command.parent is not None:
         yield _fact(command.parent, ChildAttached(command.job))
         yield from _seal_if_complete(state, command.parent)
     if command.holder is not None:
-        yield _fact(command.job, _begun(1, command.holder, command.registered.happened_at))
+        yield _told(state, command.job, _begun(1, command.holder, happened_at))
     if command.end is not None:
         yield from _end(state, command.job, command.end)
 
@@ -206,7 +211,7 @@ def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> I
     if produced.is_group:
         raise errors.NobodyWorks(command.job)
     if command.number is not None:
-        yield from _go_on(job, produced, command, command.number)
+        yield from _go_on(state, job, produced, command, command.number)
         return
     if command.after != job.attempt:
         is_own = _instance(produced.holder) == command.holder.instance
@@ -215,17 +220,20 @@ def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> I
         raise errors.AttemptTaken(command.job, job.attempt)
     if not (produced.queued or command.replaces or _is_lost(state, job, produced)):
         raise errors.AttemptTaken(command.job, job.attempt)
-    yield _fact(job.uuid, _begun(job.attempt + 1, command.holder, command.happened_at))
+    begun = _begun(job.attempt + 1, command.holder, command.happened_at)
+    yield _told(state, job.uuid, begun)
 
 
-def _go_on(job: Job, produced: Produced, command: TakeUpJob, number: int) -> Iterator[Change]:
+def _go_on(
+    state: State, job: Job, produced: Produced, command: TakeUpJob, number: int
+) -> Iterator[Change]:
     """Begin an attempt of which the ledger does not know, because it was restored."""
     is_own = _instance(produced.holder) == command.holder.instance
     if number == job.attempt and is_own:
         return
     if number <= job.attempt:
         raise errors.AttemptReplaced(job.uuid, number, job.attempt)
-    yield _fact(job.uuid, _begun(number, command.holder, command.happened_at))
+    yield _told(state, job.uuid, _begun(number, command.holder, command.happened_at))
 
 
 def _is_lost(state: State, job: Job, produced: Produced) -> bool:
@@ -246,7 +254,7 @@ def report_progress(
     _working(state, command.job, report.attempt)
     _, produced = _known(state, command.job)
     shown = None if report.stale else produced.shown
-    yield _fact(command.job, replace(report, percent=percent(report, shown)))
+    yield _told(state, command.job, replace(report, percent=percent(report, shown)))
 
 
 def return_attempt(
@@ -299,14 +307,14 @@ def fail_attempt(command: FailAttempt, state: State, environment: Environment) -
     job, produced = _running(state, command.job)
     _check_attempt(job, command.failed.attempt)
     if not produced.queued:  # else it has failed already
-        yield _fact(job.uuid, command.failed)
+        yield _told(state, job.uuid, command.failed)
 
 
 def end_job(command: EndJob, state: State, environment: Environment) -> Iterator[Change]:
     """End the job, unless it has ended so; the end of one that was abandoned comes late.
 
     Raise `JobForced` if an operator has ended it, `EndedOtherwise`, `AttemptReplaced`,
-    `ReasonReserved`.
+    `ReasonReserved`, `ChildrenRunning`.
     """
     _check_reason(command.end)
     job, produced = _known(state, command.job)
@@ -314,7 +322,22 @@ def end_job(command: EndJob, state: State, environment: Environment) -> Iterator
         yield from _say_again(state, job, produced, command)
         return
     _check_attempt(job, command.attempt)
+    if command.alone:
+        _check_alone(state, job)
     yield from _end(state, job.uuid, command.end)
+
+
+def _check_alone(state: State, job: Job) -> None:
+    """Check that nobody works on a sub-job. Whoever registers another meets the end of this job."""
+    below = [state.job(child.uuid) for child in job.children if child.ended is None]
+    running = [each for each in below if each is not None and _is_worked_on(each)]
+    if running:
+        raise errors.ChildrenRunning(job.uuid, len(running))
+
+
+def _is_worked_on(job: Job) -> bool:
+    queued = job.produced is not None and job.produced.queued
+    return job.state == "started" and not (job.lost or queued)
 
 
 def _check_reason(said: End | JobAttemptFailed) -> None:
@@ -333,7 +356,7 @@ def _say_again(state: State, job: Job, produced: Produced, command: EndJob) -> I
     assert known is not None
     _check_attempt(job, command.attempt)
     if produced.reason == "lost" and produced.late is None:
-        yield _fact(job.uuid, _late(command.attempt, end, said, state.now))
+        yield _told(state, job.uuid, _late(command.attempt, end, said, state.now))
     elif said != known:
         raise errors.EndedOtherwise(job.uuid, known, said)
 
@@ -494,7 +517,7 @@ def _abandoned(error: str) -> JobFailed:
 def _end(state: State, uuid: str, end: End) -> Iterator[Change]:
     """End the job, and tell the group above, which may end with it. A job above does not."""
     job, _ = _known(state, uuid)
-    yield _fact(uuid, end)
+    yield _told(state, uuid, end)
     if job.parent is None:
         return
     parent = state.job(job.parent)
@@ -574,6 +597,16 @@ def _check_attempt(job: Job, attempt: int) -> None:
         raise errors.NobodyWorks(job.uuid)
     if attempt != job.attempt:
         raise errors.AttemptReplaced(job.uuid, attempt, job.attempt)
+
+
+def _told(state: State, uuid: str, event: Told) -> Fact:
+    """Return the event as one that happened by now, and not before the one told of before it."""
+    _, produced = _known(state, uuid)
+    happened_at = event.happened_at
+    if happened_at is None or (isinstance(event, ProgressReported) and event.stale):
+        return _fact(uuid, event)
+    happened_at = min(state.now, max(happened_at, produced.said_at))
+    return _fact(uuid, replace(event, happened_at=happened_at))
 
 
 def _fact(uuid: str, event: Event) -> Fact:

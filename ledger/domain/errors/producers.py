@@ -96,6 +96,14 @@ class EndedOtherwise(WrongState):
         self.job, self.ended, self.reported = job, ended, reported
 
 
+class ChildrenRunning(WrongState):
+    """The job was to end only once nobody works on a sub-job."""
+
+    def __init__(self, job: str, running: int) -> None:
+        super().__init__(f"{running} sub-jobs of job {job} still run")
+        self.job, self.running = job, running
+
+
 class NotCancellable(WrongState):
     """The producer has said that the job cannot be cancelled."""
 

@@ -107,13 +107,15 @@ class FailAttempt(Struct, frozen=True, gc=False):
 class EndJob(Struct, frozen=True, gc=False):
     """End a job as its producer says. The same again changes nothing.
 
-    If the job was abandoned, how it really ended is recorded beside it.
+    If the job was abandoned, how it really ended is recorded beside it. `alone`: only if nobody
+    works on a sub-job.
     """
 
     job: str
     attempt: int
     end: End
     words: tuple[Words, ...] = ()
+    alone: bool = False
 
 
 class RequestCancel(Struct, frozen=True, gc=False):

@@ -13,6 +13,7 @@ from ledger.domain.errors.producers import (
     AlreadyRegistered,
     AttemptReplaced,
     AttemptTaken,
+    ChildrenRunning,
     EndedOtherwise,
     GraceNotOver,
     GroupSealed,
@@ -43,6 +44,7 @@ from ledger.domain.events.producers import (
     JobAttemptReturned,
     JobCancelRequested,
     JobCancelSeen,
+    JobRegistered,
     JobSealed,
     LateReportRecorded,
     Tolerated,
@@ -689,3 +691,34 @@ def test_groups_of_groups_end_from_below() -> None:
         Fact("job-g", ChildEnded("h", "failed")),
         Fact("job-g", JobFailed("1 of 1 failed", "children", START)),
     )
+
+
+def test_what_is_told_of_has_happened_in_its_order_and_by_now() -> None:
+    """Their clocks may be wrong: no duration is negative, and no end is still to come."""
+    early, late = START - timedelta(hours=1), START + timedelta(days=1)
+    began = RegisterJob(ME, "j", "backup", replace(registered(), happened_at=late), None, HERE)
+    (_, said, attempt) = given().when(began).events_of("job-j")
+    assert isinstance(said, JobRegistered)
+    assert isinstance(attempt, JobAttemptStarted)
+    assert said.happened_at == attempt.happened_at
+    assert said.happened_at < late
+    before = given(running()).when(EndJob("j", 1, JobSucceeded(early))).events_of("job-j")
+    assert before == [JobSucceeded(START)]
+    (later,) = given(running()).when(EndJob("j", 1, JobSucceeded(late))).events_of("job-j")
+    assert isinstance(later, JobSucceeded)
+    assert later.happened_at is not None
+    assert START <= later.happened_at < late
+
+
+def test_a_job_may_end_only_once_nobody_works_below_it() -> None:
+    """If it says so; whoever is lost or waits in the queue does not count."""
+    alone = EndJob("j", 1, DONE, alone=True)
+    at_work = running("a", "j"), running("b", "j")
+    given(running(), *at_work, EndJob("a", 1, DONE)).when(alone).then_refused(ChildrenRunning, "1")
+    given(running(), *at_work, EndJob("a", 1, DONE), LoseProducer("b", 1)).when(alone).then(
+        Fact("job-j", DONE)
+    )
+    given(running(), queued("q", "j"), running("d", "j", end=BROKEN)).when(alone).then(
+        Fact("job-j", DONE)
+    )
+    given(running(), *at_work).when(EndJob("j", 1, DONE)).then(Fact("job-j", DONE))

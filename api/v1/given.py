@@ -1,0 +1,145 @@
+"""What clients say of jobs: types of fields that several bodies have, and what they may hold."""
+
+import re
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Annotated, Any
+
+from aiohttp import web
+from msgspec import Meta
+
+from api.accounts.grants import Grant
+from api.http.requests import GRANT
+from api.v1.bodies import ONE_LINE, Strict
+from api.v1.problems import bad_value
+from ledger.domain.events.producers import Exit, Holder, Link, Subject
+
+NAME_LENGTH = 200
+INSTANCE_LENGTH = 200
+SUBJECTS_MOST = 32
+LINKS_MOST = 16
+URI_LENGTH = 2_000
+PID_MOST = 2**53 - 1
+
+Name = Annotated[str, Meta(title="Name", min_length=1, max_length=NAME_LENGTH, pattern=ONE_LINE)]
+"""One line without control or bidirectional characters."""
+Words = Annotated[str, Meta(description="Free words. What is too long is cut.")]
+GivenUuid = Annotated[
+    str, Meta(pattern="^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$", max_length=36)
+]
+GivenLabels = Annotated[dict[str, str], Meta(description="Values by their keys.")]
+Moment = Annotated[datetime, Meta(tz=True)]
+"""Any time of RFC 3339."""
+Seconds = Annotated[int | float, Meta(description="Seconds; brought inside the bounds.")]
+Instance = Annotated[str, Meta(min_length=1, max_length=INSTANCE_LENGTH)]
+
+_LINK = re.compile(r"https?://[^\s\\/?#@\x00-\x1f]+([/?#][^\s\\\x00-\x1f]*)?", re.IGNORECASE)
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\\\x00-\x1f]+")
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
+
+
+class GivenSubject(Strict, frozen=True):
+    """What a job is about."""
+
+    uri: str
+    role: Name = "subject"
+
+
+class GivenLink(Strict, frozen=True):
+    """A page about the job."""
+
+    rel: Name
+    href: str
+
+
+class Producer(Strict, frozen=True):
+    """The process that works on the job; `agent` is the program that sends this."""
+
+    host: Name | None = None
+    pid: Annotated[int, Meta(ge=0, le=PID_MOST)] | None = None
+    agent: Name | None = None
+
+
+class GivenExit(Strict, frozen=True):
+    """How a process ended: with a code, or by a signal."""
+
+    code: Annotated[int, Meta(ge=-(2**31), le=2**32 - 1)] | None = None
+    signal: Name | None = None
+
+
+class GivenError(Strict, frozen=True):
+    """What went wrong: its name, in words, and the end of what the program wrote about it."""
+
+    type: Name | None = None
+    message: Words | None = None
+    retryable: bool | None = None
+    tail: Words | None = None
+
+
+Json = Annotated[Any, Meta(description="Any JSON.")]
+
+
+def subjects_of(given: tuple[GivenSubject, ...]) -> tuple[Subject, ...]:
+    """Return the subjects. Raise the problem `bad-value` for what must not be recorded."""
+    if len(given) > SUBJECTS_MOST:
+        told = f"a job may have {SUBJECTS_MOST} subjects"
+        raise bad_value("subjects", told, limit=SUBJECTS_MOST)
+    for each in given:
+        _check_uri("subjects", each.uri)
+        if not _URI.fullmatch(each.uri):
+            raise bad_value("subjects", "the uri of a subject begins with a scheme, as file:")
+    return tuple(Subject(each.uri, each.role) for each in given)
+
+
+def links_of(given: tuple[GivenLink, ...]) -> tuple[Link, ...]:
+    """Return the links. Raise the problem `bad-value` for what nobody should click on."""
+    if len(given) > LINKS_MOST:
+        raise bad_value("links", f"a job may have {LINKS_MOST} links", limit=LINKS_MOST)
+    for each in given:
+        _check_uri("links", each.href)
+        if not _LINK.fullmatch(each.href):
+            raise bad_value("links", "the href of a link is http: or https:")
+    return tuple(Link(each.rel, each.href) for each in given)
+
+
+def _check_uri(field: str, uri: str) -> None:
+    """Check that a URI is no longer than any should be, and holds no password."""
+    if len(uri) > URI_LENGTH:
+        told = f"what {field} name has at most {URI_LENGTH:,} characters"
+        raise bad_value(field, told, limit=URI_LENGTH)
+    if _AUTHORITY.match(uri):
+        told = "a user and a password do not belong into a URI: events are kept for long"
+        raise bad_value(field, told)
+
+
+def exit_of(given: GivenExit | None) -> Exit | None:
+    return None if given is None else Exit(given.code, given.signal)
+
+
+def happened_at(
+    observed_at: datetime | None, sent_at: datetime | None, received_at: datetime
+) -> datetime:
+    """Return by our clock when something happened that the client observed by its own.
+
+    It takes as long until the receipt as it took until it was sent. Without both times it happened
+    at the receipt.
+    """
+    if observed_at is None or sent_at is None:
+        return received_at
+    return received_at - max(sent_at - observed_at, timedelta(0))
+
+
+def holder_of(request: web.Request, instance: str | None, producer: Producer | None) -> Holder:
+    """Return the process that makes an attempt; as far as it says."""
+    who = producer or Producer()
+    token = request[GRANT].token
+    return Holder(_instance(request[GRANT], instance), token, who.host, who.pid)
+
+
+def _instance(grant: Grant, given: str | None) -> str:
+    """Return the digest of an instance; without one, the token or the account stands for it."""
+    if given is None and grant.job is not None:
+        return grant.job.instance
+    if given is None:
+        given = f"account {grant.account.uuid}" if grant.token is None else f"token {grant.token}"
+    return sha256(given.encode()).hexdigest()

@@ -1,0 +1,140 @@
+"""Jobs of producers: what all handlers do with one, and `GET /api/v1/jobs/{uuid}`."""
+
+from functools import partial
+from typing import Annotated
+
+from aiohttp import hdrs, web
+from msgspec import UNSET, UnsetType
+
+from api.http.etags import tag_of
+from api.http.fields import Reference, Representation, about
+from api.http.outcome import Changed, show
+from api.http.record import record_command
+from api.http.requests import GRANT, owner_of, uuid_in_url
+from api.http.responses import answer_of, encode
+from api.http.scopes import JOB_SCOPES
+from api.service.service import Service
+from api.text.urls import V1_ROOT
+from api.v1.problems import Problem
+from api.v1.representation import ExpectedDuration, Job, Live, represent
+from api.v1.stops import cancels_of, may_know
+from ledger.domain.commands import Command
+from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
+from ledger.store.tables import leases, spent_ids
+from projections.views.produced import ShownJob
+from projections.views.series import UNKNOWN
+
+LOOK_AGAIN_S = 5
+"""When to look again at a job that is not over."""
+
+Ignored = Annotated[
+    tuple[str, ...] | UnsetType, about("Unknown fields that `Prefer: handling=lenient` ignored.")
+]
+
+
+class JobAnswer(Representation, frozen=True):
+    """The job after a change of it."""
+
+    job: Job
+    ignored: Ignored = UNSET
+
+
+class Jobs:
+    """Finds, changes and shows the jobs of an account."""
+
+    def __init__(self, service: Service) -> None:
+        self._ledger = service.ledger
+        self._views = service.views
+        self._now = service.now
+
+    async def one(self, request: web.Request) -> web.Response:
+        """Show the job as it is now."""
+        job = self._show(request, uuid_in_url(request, JobNotFound))
+        answer = answer_of(encode(job), tag=tag_of(encode(_recorded(job))))
+        return _with_retry(answer, job)
+
+    def find(self, request: web.Request) -> ShownJob:
+        """Return the account's job of the URL. Raise `JobNotFound` or `JobDiscarded`."""
+        return self._found(request, uuid_in_url(request, JobNotFound))
+
+    def known(self, request: web.Request, uuid: str) -> ShownJob | None:
+        """Return the account's job with this uuid, if there is one."""
+        with self._views.snapshot() as snapshot:
+            return snapshot.shown_job(uuid, owner_of(request), self._now())
+
+    def _found(self, request: web.Request, uuid: str) -> ShownJob:
+        shown = self.known(request, uuid)
+        if shown is not None:
+            return shown
+        if self._ledger.read(partial(spent_ids.is_spent, job=uuid)):
+            raise JobDiscarded(uuid)
+        raise JobNotFound(uuid)
+
+    async def record(self, request: web.Request, command: Command, uuid: str) -> None:
+        """Record a change of a job."""
+        changed = Changed(200, (reference(uuid),))
+        await record_command(request, self._ledger, command, changed)
+
+    async def shown(self, request: web.Request, uuid: str) -> Job:
+        """Return the job as it is after a change."""
+
+        async def read() -> Job:
+            return self._show(request, uuid)
+
+        return await show(read)
+
+    def _show(self, request: web.Request, uuid: str) -> Job:
+        owner, now = owner_of(request), self._now()
+        with self._views.snapshot() as snapshot:
+            shown = snapshot.shown_job(uuid, owner, now)
+            if shown is None:
+                self._found(request, uuid)
+                raise JobNotFound(uuid)
+            cursor = snapshot.cursor
+            cancel = cancels_of(cursor, [uuid], now, may_know(request)).get(uuid)
+            lease = leases.find(cursor, uuid)
+            produced = shown.produced
+            series = None if produced is None else produced.registered.series
+            expected = UNKNOWN
+            if series is not None:
+                expected = snapshot.expected(owner, [series]).get(series, UNKNOWN)
+        heard = None if lease is None else lease.heard
+        return represent(shown, Live(cancel, ExpectedDuration(*expected), heard))
+
+    async def check_running(self, request: web.Request) -> None:
+        """Raise `QuotaExceeded` if as many jobs run as the token may have at once."""
+        await request.app[JOB_SCOPES].check_running(request[GRANT])
+
+    def attempt_of(self, request: web.Request, known: ShownJob, said: int | None) -> int:
+        """Return the attempt that a producer speaks of: a job's token knows it.
+
+        Otherwise it must be said once there has been more than one. Raise `AttemptReplaced`.
+        """
+        grant, newest = request[GRANT], 0 if known.produced is None else known.produced.attempt
+        if grant.job is not None:
+            job = self._ledger.job(known.uuid)
+            assert job is not None, f"job {known.uuid} has rows and no events"
+            said = grant.attempt_of(job, said)
+        if said is None and newest > 1:
+            told = "the job has had several attempts: say which one this is"
+            raise Problem("bad-value", told, {"field": "attempt"})
+        return newest if said is None else said
+
+    def answer(self, answer: Representation, job: Job, status: int = 200) -> web.Response:
+        """Answer a change of the job."""
+        return _with_retry(answer_of(encode(answer), status), job)
+
+
+def _with_retry(answer: web.Response, job: Job) -> web.Response:
+    if not job.done:
+        answer.headers[hdrs.RETRY_AFTER] = str(LOOK_AGAIN_S)
+    return answer
+
+
+def _recorded(job: Job) -> tuple[object, ...]:
+    """Return what a tag is of: all that does not change by itself as time passes."""
+    return (job.uuid, job.version, job.children, job.conditions, job.cancel is None)
+
+
+def reference(uuid: str) -> Reference:
+    return Reference(resource_uri=f"{V1_ROOT}/jobs/{uuid}", uuid=uuid)
