@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from ledger.domain.events.producers import Holder, JobCancelRequested
-from ledger.domain.producers.commands import EndJob, LoseProducer, RequestCancel, TakeUpJob
+from ledger.domain.producers.commands import (
+    EndJob,
+    LoseProducer,
+    RequestCancel,
+    SeeCancel,
+    TakeUpJob,
+)
 from tests.api.calling import ALICE, BOB, UNKNOWN, WORKER, Answer
 from tests.support.producing import DONE, STOPPED, queued, running
 from tests.support.wait import wait_until
@@ -58,7 +64,21 @@ async def test_a_process_hears_of_a_request_to_a_job_above(v1: V1, family: Famil
     known = {"If-None-Match": told.headers["ETag"]}
     assert (await v1.get(url, headers=known)).status == 304
     async with waiting(v1, url, family["j"], headers=known) as poll:
+        await family.do(SeeCancel(family["grandchild"], 1))
         await family.do(EndJob(family["grandchild"], 1, STOPPED))
+    assert (await poll).json["over"] == "cancelled"
+
+
+async def test_a_process_that_has_seen_a_request_waits_for_something_else(
+    v1: V1, family: Family
+) -> None:
+    """Otherwise it would ask again and again while it stops."""
+    await family.register(running("j"))
+    await family.cancel("j")
+    await family.do(SeeCancel(family["j"], 1))
+    async with waiting(v1, f"/jobs/{family['j']}/control", family["j"]) as poll:
+        assert not poll.done()
+        await family.do(EndJob(family["j"], 1, STOPPED))
     assert (await poll).json["over"] == "cancelled"
 
 
