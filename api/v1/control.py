@@ -2,13 +2,14 @@
 
 They are answered as soon as there is anything to tell: the job is asked to stop, is over, or
 another process has taken it up. The entity tag of an answer says what was told; a client that sends
-it in `If-None-Match` waits for something else.
+it in `If-None-Match` waits for something else, and so does one that has said that it knows of the
+request (`cancel_seen`).
 """
 
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Annotated, NamedTuple
 
@@ -24,11 +25,9 @@ from api.http.responses import answer_of, encode
 from api.service.service import Service
 from api.v1.problems import bad_value
 from api.v1.stops import Cancel, cancels_of, may_know
-from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.produced import Produced
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.domain.events.producers import Outcome
-from ledger.store.seam import Cursor
 from ledger.store.tables import leases, spent_ids
 
 OF_JOB = ("wait", "attempt", "instance")
@@ -94,18 +93,21 @@ class Controls:
         uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
         asker, known = _asker(request), may_know(request)
 
-        def read() -> _Told:
-            job, produced = self._job(uuid, owner)
-            with self._views.long_snapshot() as snapshot:
-                cancels = self._cancels(snapshot.cursor, [uuid], known)
-                above = snapshot.parents([uuid])
-            control = _control(job, produced, cancels.get(uuid), asker)
-            return _Told(control, _is_news(control), frozenset({uuid, *above}))
+        async def look() -> _Told:
+            with self._views.snapshot() as snapshot:
+                found = snapshot.produced_jobs([uuid], owner)
+                cancels = cancels_of(snapshot.cursor, [*found], self._now(), known)
+                above = snapshot.parents([*found])
+            if uuid not in found:
+                raise self._missing(uuid)
+            control = _control(uuid, found[uuid], cancels.get(uuid), asker)
+            has_news = _is_news(control, found[uuid])
+            return _Told(control, has_news, frozenset({uuid, *above}))
 
-        return await self._answer(request, read)
+        return await self._answer(request, look)
 
     async def of_instance(self, request: web.Request) -> web.Response:
-        """Tell a process of all jobs that it works on."""
+        """Tell a process of all jobs that it works on, and of those that it had until just now."""
         owner, known = owner_of(request), may_know(request)
         grant, instance = request[GRANT], _instance(request)
         if instance is None:
@@ -117,37 +119,42 @@ class Controls:
             with self._views.long_snapshot() as snapshot:
                 cursor = snapshot.cursor
                 held = leases.of_instance(cursor, instance, JOBS_MOST)
-                owned = snapshot.owned_jobs(held, owner)
-                cancels = self._cancels(cursor, sorted(owned), known)
-                above = snapshot.parents(sorted(owned))
-            gone = seen - owned
-            seen.update(owned)
-            about = [
-                self._told(uuid, cancels.get(uuid), asker, grant)
-                for uuid in (*cancels, *sorted(gone))
+                found = snapshot.produced_jobs(sorted({*held} | seen), owner)
+                mine = sorted(found.keys() & held)
+                cancels = cancels_of(cursor, mine, self._now(), known)
+                above = snapshot.parents(mine)
+            seen.update(mine)
+            heard = [
+                (_control(uuid, produced, cancels.get(uuid), asker), produced)
+                for uuid, produced in found.items()
+                if _may_hear(grant, uuid, produced)
             ]
-            told = tuple(control for control in about if control is not None)
-            watched = frozenset({instance, *owned, *above})
-            return _Told(ControlOfInstance(told), bool(told), watched)
+            told = [each for each in heard if _is_told(*each)]
+            answer = ControlOfInstance(tuple(control for control, _ in told))
+            has_news = any(_is_news(*each) for each in told)
+            return _Told(answer, has_news, frozenset({instance, *mine, *above}))
 
-        return await self._answer(request, read)
+        return await self._answer(request, lambda: asyncio.to_thread(read))
 
-    async def _answer(self, request: web.Request, read: Callable[[], _Told]) -> web.Response:
+    async def _answer(
+        self, request: web.Request, look: Callable[[], Awaitable[_Told]]
+    ) -> web.Response:
+        """Answer at once, or once there is something to tell that the client does not know."""
         wait_s = wait_of(request)
         if not wait_s:
-            return _answer(await asyncio.to_thread(read))
+            return _answer(await look())
         known = known_to(request)
 
-        async def look() -> _Told:
+        async def look_now() -> _Told:
             request[POSITION] = self._ledger.position
-            return await asyncio.to_thread(read)
+            return await look()
 
         with self._one_more(request), self._admission.take(request[ASKING], "long-polls"):
-            told = await look()
+            told = await look_now()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     while not (self._feed.closed or (told.has_news and told.tag not in known)):
-                        told = await self._next(told, look, owner_of(request), known)
+                        told = await self._next(told, look_now, owner_of(request), known)
         return _answer(told)
 
     async def _next(
@@ -182,40 +189,16 @@ class Controls:
             if not self._open[key]:
                 del self._open[key]
 
-    def _job(self, uuid: str, owner: str) -> tuple[Job, Produced]:
-        """Raise `JobNotFound` or `JobDiscarded`."""
-        job = self._ledger.job(uuid)
-        if job is None and self._ledger.read(lambda cursor: spent_ids.is_spent(cursor, uuid)):
-            raise JobDiscarded(uuid)
-        if job is None or job.owner != owner or job.produced is None:
-            raise JobNotFound(uuid)
-        return job, job.produced
-
-    def _told(
-        self, uuid: str, cancel: Cancel | None, asker: _Asker, grant: Grant
-    ) -> Control | None:
-        """Return what a process is to hear of a job that it has, or has had until just now.
-
-        It knows of what it has ended itself.
-        """
-        job = self._ledger.job(uuid)
-        if job is None or job.produced is None or not _may_hear(grant, job, job.produced):
-            return None
-        control = _control(job, job.produced, cancel, asker)
-        is_news = cancel is not None or control.replaced or job.produced.reason in _BY_OTHERS
-        return control if is_news else None
-
-    def _cancels(
-        self, cursor: Cursor, jobs: Sequence[str], known: Callable[[str], bool]
-    ) -> Mapping[str, Cancel]:
-        return cancels_of(cursor, jobs, self._now(), known)
+    def _missing(self, uuid: str) -> JobNotFound | JobDiscarded:
+        is_spent = self._ledger.read(lambda cursor: spent_ids.is_spent(cursor, uuid))
+        return JobDiscarded(uuid) if is_spent else JobNotFound(uuid)
 
 
-def _control(job: Job, produced: Produced, cancel: Cancel | None, asker: _Asker) -> Control:
-    replaced = _is_replaced(job, produced, asker)
+def _control(uuid: str, produced: Produced, cancel: Cancel | None, asker: _Asker) -> Control:
+    replaced = _is_replaced(produced, asker)
     return Control(
-        uuid=job.uuid,
-        attempt=job.attempt,
+        uuid=uuid,
+        attempt=produced.attempt,
         cancel=cancel,
         over=produced.outcome,
         replaced=replaced,
@@ -223,19 +206,26 @@ def _control(job: Job, produced: Produced, cancel: Cancel | None, asker: _Asker)
     )
 
 
-def _is_replaced(job: Job, produced: Produced, asker: _Asker) -> bool:
+def _is_replaced(produced: Produced, asker: _Asker) -> bool:
     holder = produced.holder
-    if asker.attempt is not None and asker.attempt < job.attempt:
+    if asker.attempt is not None and asker.attempt < produced.attempt:
         return True
     return asker.instance is not None and holder is not None and holder.instance != asker.instance
 
 
-def _is_news(control: Control) -> bool:
-    return control.cancel is not None or control.over is not None or control.replaced
+def _is_news(control: Control, produced: Produced) -> bool:
+    """Return whether a process waits for this; of a request that it has seen it knows."""
+    is_asked = control.cancel is not None and produced.cancel_seen is None
+    return is_asked or control.over is not None or control.replaced
 
 
-def _may_hear(grant: Grant, job: Job, produced: Produced) -> bool:
-    own = grant.job is None or grant.job.job == job.uuid
+def _is_told(control: Control, produced: Produced) -> bool:
+    """Return whether a process is to hear of its job; it knows of what it has ended itself."""
+    return control.cancel is not None or control.replaced or produced.reason in _BY_OTHERS
+
+
+def _may_hear(grant: Grant, uuid: str, produced: Produced) -> bool:
+    own = grant.job is None or grant.job.job == uuid
     return own and grant.reaches(produced.registered, "jobs:report")
 
 

@@ -202,11 +202,6 @@ class Jobs(Reader):
         rows = self._job_rows("uuid IN (...)", job)
         return rows[0] if rows else None
 
-    def owned_jobs(self, uuids: Sequence[str], owner: str) -> set[str]:
-        """Return those of these jobs that the account has."""
-        rows = self._among(f"SELECT uuid, owner FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
-        return {uuid for uuid, has in rows if has == owner}
-
     def has_job(self, job: str) -> bool:
         return bool(self._among(f"SELECT 1 FROM jobs_g{self._g} WHERE uuid IN (...)", [job]))
 

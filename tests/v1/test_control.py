@@ -2,15 +2,21 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
 
-from ledger.domain.events.producers import Holder
-from ledger.domain.producers.commands import EndJob, LoseProducer, TakeUpJob
-from tests.api.calling import ALICE, BOB, UNKNOWN, Answer
+from ledger.domain.events.producers import Holder, JobCancelRequested
+from ledger.domain.producers.commands import (
+    EndJob,
+    LoseProducer,
+    RequestCancel,
+    SeeCancel,
+    TakeUpJob,
+)
+from tests.api.calling import ALICE, BOB, UNKNOWN, WORKER, Answer
 from tests.support.producing import DONE, STOPPED, queued, running
 from tests.support.wait import wait_until
 from tests.v1.calling import V1
@@ -58,8 +64,38 @@ async def test_a_process_hears_of_a_request_to_a_job_above(v1: V1, family: Famil
     known = {"If-None-Match": told.headers["ETag"]}
     assert (await v1.get(url, headers=known)).status == 304
     async with waiting(v1, url, family["j"], headers=known) as poll:
+        await family.do(SeeCancel(family["grandchild"], 1))
         await family.do(EndJob(family["grandchild"], 1, STOPPED))
     assert (await poll).json["over"] == "cancelled"
+
+
+async def test_a_process_that_has_seen_a_request_waits_for_something_else(
+    v1: V1, family: Family
+) -> None:
+    """Otherwise it would ask again and again while it stops."""
+    await family.register(running("j"))
+    await family.cancel("j")
+    await family.do(SeeCancel(family["j"], 1))
+    async with waiting(v1, f"/jobs/{family['j']}/control", family["j"]) as poll:
+        assert not poll.done()
+        await family.do(EndJob(family["j"], 1, STOPPED))
+    assert (await poll).json["over"] == "cancelled"
+
+
+async def test_a_request_between_the_first_look_and_the_wait_is_not_missed(
+    v1: V1, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody wakes this poll: it looks once more after it has begun to watch."""
+    await family.register(running("j"))
+
+    @contextmanager
+    def watch(*_: object) -> Iterator[asyncio.Event]:
+        ask = RequestCancel(ALICE.uuid, family["j"], JobCancelRequested(60))
+        v1.service.ledger.execute_blocking(ask, WORKER)
+        yield asyncio.Event()
+
+    monkeypatch.setattr(v1.service.feed, "watch_stops", watch)
+    assert (await v1.get(f"/jobs/{family['j']}/control?wait=20")).json["cancel"]
 
 
 async def test_what_is_over_or_replaced_is_told_at_once(v1: V1, family: Family) -> None:
