@@ -30,13 +30,14 @@ JOB = "/jobs/{uuid}"
 def add_v1(app: web.Application, service: Service) -> None:
     """Add all URLs below `/api/v1`, and let their errors be problem documents."""
     app[ERROR_ANSWERS][V1_ROOT] = problem_answer
+    # The router tries the most frequent URLs first.
+    reports = Reports(service)
+    _add(app, f"{JOB}/reports", post=reports.report)
+    _add(app, "/reports", post=reports.report_many)
     _add(app, "", get=show_about, access="public")
     jobs = Jobs(service)
     _add_jobs(app, service, jobs)
     _add(app, "/problems/{name}", get=explain_problem, access="public")
-    reports = Reports(service)
-    _add(app, "/jobs/{uuid}/reports", post=reports.report)
-    _add(app, "/reports", post=reports.report_many)
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
     tokens = Tokens(service)
     _add(app, "/tokens", get=tokens.list, post=tokens.issue)
