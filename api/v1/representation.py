@@ -19,6 +19,7 @@ from ledger.domain.events.producers import (
 )
 from ledger.domain.producers.standing import ConditionType, State
 from ledger.domain.producers.texts import ERROR, MESSAGE, TAIL, TITLE
+from ledger.leases.figures import Pace, pace_of
 from ledger.leases.reporting import Live as LiveAttempt
 from ledger.store.parameters import timestamp, timestamp_or_none
 from projections.views.produced import ShownJob
@@ -191,7 +192,7 @@ def represent(shown: ShownJob, live: Live = NOTHING_LIVE) -> Job:
         reason=None if produced is None else produced.reason,
         late=None if produced is None else produced.late,
         attempt=_attempt(produced, live.attempt),
-        progress=_progress(produced, said, outcome),
+        progress=_progress(produced, said, outcome, live.attempt),
         items=_items(said),
         phase=_phase(said),
         message=_message(shown, said, live.attempt),
@@ -267,10 +268,14 @@ def _attempt(produced: Produced | None, live: LiveAttempt | None) -> JobAttempt 
 
 
 def _progress(
-    produced: Produced | None, said: ProgressReported | None, outcome: Outcome | None
+    produced: Produced | None,
+    said: ProgressReported | None,
+    outcome: Outcome | None,
+    live: LiveAttempt | None,
 ) -> JobProgress | None:
     if produced is None or said is None:
         return None
+    pace = Pace() if live is None or live.figures is None else pace_of(live.figures)
     reported, moved_at = produced.reported, produced.moved_at
     if reported is None or reported.done != said.done:
         moved_at = said.happened_at
@@ -280,8 +285,8 @@ def _progress(
         unit=said.unit,
         total_is=said.total_is,
         percent=COMPLETE if outcome in ("succeeded", "skipped") else said.percent,
-        rate_per_s=None,
-        left_s=None,
+        rate_per_s=pace.rate_per_s,
+        left_s=pace.left_s,
         moved_at=timestamp_or_none(moved_at),
     )
 

@@ -32,14 +32,15 @@ JOB = "/jobs/{uuid}"
 def add_v1(app: web.Application, service: Service) -> None:
     """Add all URLs below `/api/v1`, and let their errors be problem documents."""
     app[ERROR_ANSWERS][V1_ROOT] = problem_answer
+    # The router tries the most frequent URLs first.
+    reports = Reports(service)
+    _add(app, f"{JOB}/reports", post=reports.report)
+    _add(app, "/reports", post=reports.report_many)
     _add(app, "", get=show_about, access="public")
     jobs = Jobs(service)
     _add_jobs(app, service, jobs)
     _add(app, "/problems/{name}", get=explain_problem, access="public")
     _add(app, "/sdk/{name}", get=get_sdk, access="public")
-    reports = Reports(service)
-    _add(app, "/jobs/{uuid}/reports", post=reports.report)
-    _add(app, "/reports", post=reports.report_many)
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
     controls = Controls(service)
     _add(app, "/jobs/{uuid}/control", get=controls.of_job, parameters=OF_JOB)

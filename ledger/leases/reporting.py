@@ -31,7 +31,7 @@ from ledger.domain.producers.leases import Lease, lease_of
 from ledger.domain.producers.progress import becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
 from ledger.domain.producers.texts import Words
-from ledger.leases.figures import Figures, Waiting, encode, figures_of, waiting_of
+from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
 from ledger.leases.held import HeldBeats, boot_time_s
 from ledger.leases.known import Known, KnownJobs
 from ledger.store.tables import spent_ids
@@ -337,7 +337,7 @@ def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> 
         stands = replace(stands, **kept)
     shown = _highest(produced.shown, None if before is None else before.report.percent)
     message = report.message if before is None else report.message or before.message
-    return Figures(replace(stands, percent=percent(stands, shown)), message)
+    return figures_after(before, replace(stands, percent=percent(stands, shown)), message)
 
 
 def _same(one: ProgressReported, other: ProgressReported) -> bool:

@@ -258,6 +258,18 @@ async def test_an_abandonment_that_meets_another_attempt_changes_nothing(
     assert (present.job().state, present.job().attempt) == ("started", 2)
 
 
+async def test_a_start_finds_the_jobs_of_which_nothing_is_expected(present: Present) -> None:
+    """Those that go on: they were restored without rows."""
+    present.opened.do(working("gone"), working("there"), working("over"), EndJob("over", 1, DONE))
+
+    def lose(cursor: Cursor) -> None:
+        cursor.execute("DELETE FROM leases WHERE job = 'gone'")
+
+    present.ledger.exclusive(lose).result()
+    with present.opened.views.long_snapshot() as snapshot:
+        assert snapshot.without_lease() == ["gone"]
+
+
 async def test_rows_that_a_restored_ledger_left_are_corrected(present: Present) -> None:
     """A job that is over has none, and one that goes on is expected to do what the record says."""
     present.opened.do(working("over"), EndJob("over", 1, DONE), working("on"))
