@@ -215,6 +215,12 @@ class Grant:
         own = scope not in OF_PREFIX or self.has_source(registered.source)
         return own and self.restrictors.admit(registered.series, registered.labels)
 
+    def sees(self, job: str, registered: JobRegistered | None) -> bool:
+        """Return whether a job that was registered so is listed for the caller."""
+        if self.job is not None:
+            return job == self.job.job
+        return not self.scoped or self.reaches(registered, "jobs:read")
+
     def check_labels(self, labels: Iterable[str], removed: Iterable[str]) -> None:
         """Raise `ScopeMissing` if a label is to change that the token forces on its jobs."""
         for key in (*labels, *removed):

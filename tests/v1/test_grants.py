@@ -119,8 +119,8 @@ async def test_a_jobs_token_is_for_its_job(real: V1, owners: dict[str, str]) -> 
     batch = {"reports": [{"job": OTHER}, {"job": JOB}]}
     answers = (await real.call("POST", "/reports", json=batch, **own.by)).json["results"]
     assert [each.get("accepted") for each in answers] == [None, True]
-    for method, path in (("GET", "/events"), ("GET", "/tokens"), ("GET", "/api/2.0/jobs/")):
-        assert (await real.call(method, path, **own.by)).status == 403
+    for path in ("/events", "/tokens", "/account", "/api/2.0/jobs/", "/api/2.0/drives/"):
+        assert (await real.call("GET", path, **own.by)).status == 403
     assert (await real.call("POST", f"/jobs/{JOB}/cancel", json={}, **own.by)).status == 403
     await real.service.accounts.tokens.remove(came_from.id or "")
     assert problem_of(await report(real, own))["why"] == "removed"
