@@ -151,9 +151,13 @@ class Reporting:
         job = known.job
         if job is not None and job.owner == report.owner and job.produced is not None:
             return job, job.produced
-        if job is None and self._ledger.read(lambda c: spent_ids.is_spent(c, report.job)):
+        if job is None and self._discarded_of(report.job) == report.owner:
             raise JobDiscarded(report.job)
         raise JobNotFound(report.job)
+
+    def _discarded_of(self, job: str) -> str | None:
+        """Return whose the job was, if it was discarded."""
+        return self._ledger.read(lambda cursor: spent_ids.owner_of(cursor, job))
 
     async def _go_on(self, report: Report, attempt: int, by: Caller) -> None:
         """Begin an attempt that this ledger does not know: it was restored."""
