@@ -9,10 +9,10 @@ from msgspec import UNSET, UnsetType
 from api.http.etags import tag_of
 from api.http.fields import Reference, Representation, about
 from api.http.outcome import Changed, show
+from api.http.permissions.scopes import JOB_SCOPES
 from api.http.record import record_command
-from api.http.requests import GRANT, owner_of, uuid_in_url
+from api.http.requests import CALLER, GRANT, owner_of, uuid_in_url
 from api.http.responses import answer_of, encode
-from api.http.scopes import JOB_SCOPES
 from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.problems import Problem
@@ -45,6 +45,7 @@ class Jobs:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._views = service.views
+        self._reporting = service.reporting
         self._now = service.now
 
     async def one(self, request: web.Request) -> web.Response:
@@ -75,6 +76,11 @@ class Jobs:
         changed = Changed(200, (reference(uuid),))
         await record_command(request, self._ledger, command, changed)
 
+    async def record_last(self, request: web.Request, known: ShownJob, attempt: int) -> None:
+        """Record what an attempt said last before it ends, if no event has."""
+        if known.produced is not None and known.produced.attempt == attempt:
+            await self._reporting.record_last(known.uuid, request[CALLER])
+
     async def shown(self, request: web.Request, uuid: str) -> Job:
         """Return the job as it is after a change."""
 
@@ -98,8 +104,8 @@ class Jobs:
             expected = UNKNOWN
             if series is not None:
                 expected = snapshot.expected(owner, [series]).get(series, UNKNOWN)
-        heard = None if lease is None else lease.heard
-        return represent(shown, Live(cancel, ExpectedDuration(*expected), heard))
+        live = self._reporting.live(uuid, lease)
+        return represent(shown, Live(cancel, ExpectedDuration(*expected), live))
 
     async def check_running(self, request: web.Request) -> None:
         """Raise `QuotaExceeded` if as many jobs run as the token may have at once."""

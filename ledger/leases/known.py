@@ -10,7 +10,7 @@ from datetime import datetime
 from ledger.application import Ledger
 from ledger.domain.aggregates.job import Job
 from ledger.domain.events.jobs import job_stream
-from ledger.domain.events.producers import ProgressReported
+from ledger.domain.events.producers import JobTextsRemoved, ProgressReported
 from ledger.domain.producers.leases import Lease
 from ledger.leases.figures import Figures, figures_of
 from ledger.store.seam import Commit
@@ -103,6 +103,8 @@ class KnownJobs:
                 known.job = state
             if isinstance(recorded.event, ProgressReported):
                 known.recorded = recorded.recorded_at
+            elif isinstance(recorded.event, JobTextsRemoved):
+                known.figures = None
 
     async def line(self, job: Job) -> Callable[[str], Job | None]:
         """Return a function that has each job above this one."""

@@ -61,7 +61,7 @@ class Produced(Struct, frozen=True, gc=False):
 
     registered: JobRegistered
     queued: bool
-    said_at: datetime | None = None
+    said_at: datetime
     attempt: int = 0
     holder: Holder | None = None
     retry_at: datetime | None = None
@@ -114,7 +114,7 @@ def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     """Return what is known after one more event of the job's stream."""
     after = _say(_after(produced, recorded), recorded.event)
     said_at = getattr(recorded.event, "happened_at", None)
-    if said_at is not None and (after.said_at is None or said_at > after.said_at):
+    if said_at is not None and said_at > after.said_at:
         after = replace(after, said_at=said_at)
     if after.has_texts or not any(texts_in(recorded.event)):
         return after

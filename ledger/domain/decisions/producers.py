@@ -60,7 +60,7 @@ from ledger.domain.producers.commands import (
     TakeUpJob,
 )
 from ledger.domain.producers.external_ids import ExternalId
-from ledger.domain.producers.leases import expected, lost
+from ledger.domain.producers.leases import awaited_again, expected, lost
 from ledger.domain.producers.progress import percent
 from ledger.domain.producers.stops import asked_to_stop, is_unattended
 from ledger.domain.producers.texts import DropTexts
@@ -120,12 +120,14 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         command.job,
         JobCreated(command.operation, command.owner, (), root, command.parent, ordinal),
     )
-    yield _fact(command.job, command.registered)
+    registered = command.registered
+    happened_at = min(state.now, registered.happened_at)
+    yield _fact(command.job, replace(registered, happened_at=happened_at))
     if command.parent is not None:
         yield _fact(command.parent, ChildAttached(command.job))
         yield from _seal_if_complete(state, command.parent)
     if command.holder is not None:
-        yield _told(state, command.job, _begun(1, command.holder, command.registered.happened_at))
+        yield _told(state, command.job, _begun(1, command.holder, happened_at))
     if command.end is not None:
         yield from _end(state, command.job, command.end)
 
@@ -426,8 +428,8 @@ def force_end(command: ForceEnd, state: State, environment: Environment) -> Iter
 
     Raise `GraceNotOver` while the producer may still obey.
     """
-    job, _ = _running(state, command.job, command.owner)
-    if job.lost:
+    job, produced = _running(state, command.job, command.owner)
+    if _is_lost(state, job, produced):
         yield from _end(state, job.uuid, _abandoned("it was ended while its producer was silent"))
         return
     asked = asked_to_stop(job, state.job)
@@ -457,23 +459,22 @@ def _seal(state: State, group: str) -> Iterator[Change]:
 def abandon_job(command: AbandonJob, state: State, environment: Environment) -> Iterator[Change]:
     """End a job from which nothing is expected any more, unless there is news of it.
 
-    A lost job stays while somebody works on one below it.
+    It stays while somebody works on one below it.
     """
     job, produced = _running(state, command.job)
     if command.attempt != job.attempt or not _is_due(state, command):
         return
-    if produced.is_group:
-        if not produced.sealed:  # else it ends with its sub-jobs
-            error = _seen_of(job, produced) or "nobody sealed it"
-            yield from _end(state, job.uuid, _abandoned(error))
-    elif produced.queued:
+    if produced.queued:
         yield from _end(state, job.uuid, JobFailed("nobody took it up", "expired", state.now))
-    elif not (job.lost or _is_lost_unrecorded(produced)):
         return
-    elif _something_works_below(state, job):
-        yield lost(job, produced, state.now, _look_again_s(produced))
+    if produced.is_group:
+        can_be, error = not produced.sealed, _seen_of(job, produced) or "nobody sealed it"
     else:
-        yield from _end(state, job.uuid, _abandoned("its producer fell silent"))
+        can_be, error = job.lost or _is_lost_unrecorded(produced), "its producer fell silent"
+    if can_be and _something_works_below(state, job):
+        yield awaited_again(job, produced, state.now, _look_again_s(produced))
+    elif can_be:
+        yield from _end(state, job.uuid, _abandoned(error))
 
 
 def remove_texts(command: RemoveTexts, state: State, environment: Environment) -> Iterator[Change]:
@@ -603,13 +604,13 @@ def _check_attempt(job: Job, attempt: int) -> None:
 
 
 def _told(state: State, uuid: str, event: Told) -> Fact:
-    """Return the event as one that happened no earlier than the one told of before it."""
+    """Return the event as one that happened by now, and not before the one told of before it."""
     _, produced = _known(state, uuid)
     happened_at = event.happened_at
     if happened_at is None or (isinstance(event, ProgressReported) and event.stale):
         return _fact(uuid, event)
-    said_at = produced.said_at or happened_at
-    return _fact(uuid, replace(event, happened_at=max(happened_at, said_at)))
+    happened_at = min(state.now, max(happened_at, produced.said_at))
+    return _fact(uuid, replace(event, happened_at=happened_at))
 
 
 def _fact(uuid: str, event: Event) -> Fact:

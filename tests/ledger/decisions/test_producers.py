@@ -44,6 +44,7 @@ from ledger.domain.events.producers import (
     JobAttemptReturned,
     JobCancelRequested,
     JobCancelSeen,
+    JobRegistered,
     JobSealed,
     LateReportRecorded,
     Tolerated,
@@ -654,8 +655,10 @@ def test_sub_jobs_that_a_request_kept_from_coming_are_not_missing(expect: int | 
 
 
 def test_a_group_that_nobody_seals_is_abandoned() -> None:
-    """Whatever its sub-jobs did; one that ends later tells it nothing."""
-    idle = group(), running("a", "g", end=DONE), running("b", "g"), AbandonJob("g", 0)
+    """Unless somebody works on a sub-job; one that ends later tells it nothing."""
+    busy = group(), running("a", "g", end=DONE), running("b", "g"), AbandonJob("g", 0)
+    assert given(busy).world.job("g").state == "started"  # type: ignore[union-attr]
+    idle = *busy, LoseProducer("b", 1), AbandonJob("g", 0)
     ended = given(idle).when(EndJob("b", 1, DONE))
     ended.then(Fact("job-b", DONE))
     job = ended.world.job("g")
@@ -692,13 +695,21 @@ def test_groups_of_groups_end_from_below() -> None:
     )
 
 
-def test_what_is_told_of_has_happened_in_its_order() -> None:
-    """Clocks of producers may be wrong, but no duration is negative."""
+def test_what_is_told_of_has_happened_in_its_order_and_by_now() -> None:
+    """Their clocks may be wrong: no duration is negative, and no end is still to come."""
     early, late = START - timedelta(hours=1), START + timedelta(days=1)
-    began = RegisterJob(ME, "j", "backup", registered(), None, HERE, JobSucceeded(early))
-    assert given().when(began).events_of("job-j")[-1] == JobSucceeded(START)
-    history = running(), ReportProgress("j", replace(report(1), happened_at=late))
-    given(*history).when(EndJob("j", 1, DONE)).then(Fact("job-j", replace(DONE, happened_at=late)))
+    began = RegisterJob(ME, "j", "backup", replace(registered(), happened_at=late), None, HERE)
+    (_, said, attempt) = given().when(began).events_of("job-j")
+    assert isinstance(said, JobRegistered)
+    assert isinstance(attempt, JobAttemptStarted)
+    assert said.happened_at == attempt.happened_at
+    assert said.happened_at < late
+    before = given(running()).when(EndJob("j", 1, JobSucceeded(early))).events_of("job-j")
+    assert before == [JobSucceeded(START)]
+    (later,) = given(running()).when(EndJob("j", 1, JobSucceeded(late))).events_of("job-j")
+    assert isinstance(later, JobSucceeded)
+    assert later.happened_at is not None
+    assert START <= later.happened_at < late
 
 
 def test_a_job_may_end_only_once_nobody_works_below_it() -> None:
