@@ -67,7 +67,7 @@ class Jobs:
         shown = self.known(request, uuid)
         if shown is not None:
             return shown
-        if self._ledger.read(partial(spent_ids.is_spent, job=uuid)):
+        if self._ledger.read(partial(spent_ids.owner_of, job=uuid)) == owner_of(request):
             raise JobDiscarded(uuid)
         raise JobNotFound(uuid)
 
