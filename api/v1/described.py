@@ -11,6 +11,7 @@ from api.v1.ends import EndAnswer, SealBody
 from api.v1.events import CloudEvent
 from api.v1.jobs import JobAnswer
 from api.v1.labels import LabelsBody
+from api.v1.plans import CancelPlan, CancelsBody, ManyCancelled
 from api.v1.problems import ProblemMeaning
 from api.v1.registration import NewJob
 from api.v1.reports import BatchAnswer, BatchBody, JobReportBody, ReportAnswer, ReportBody
@@ -21,7 +22,7 @@ from api.v1.tokens import IssuedToken, NewToken, TokenList
 BODIES: tuple[type[Struct], ...] = (
     *(Job, NewJob, NewAttempt, TakenUp, JobEnd, EndAnswer, SealBody, LabelsBody, JobAnswer),
     *(About, ProblemMeaning),
-    *(CancelBody, CancelAnswer),
+    *(CancelBody, CancelAnswer, CancelsBody, CancelPlan, ManyCancelled),
     *(Control, ControlOfInstance, CloudEvent),
     *(NewToken, IssuedToken, TokenList, AccountUse),
     *(ReportBody, ReportAnswer, JobReportBody, BatchBody, BatchAnswer),

@@ -20,6 +20,7 @@ from api.v1.events import Events
 from api.v1.jobs import Jobs
 from api.v1.labels import Labels
 from api.v1.parameters import strict
+from api.v1.plans import Plans
 from api.v1.problems import explain_problem, problem_answer
 from api.v1.registration import Registration
 from api.v1.reports import Reports
@@ -39,6 +40,7 @@ def add_v1(app: web.Application, service: Service) -> None:
     _add(app, "/jobs/{uuid}/reports", post=reports.report)
     _add(app, "/reports", post=reports.report_many)
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
+    _add(app, "/cancels", post=Plans(service).cancel)
     controls = Controls(service)
     _add(app, "/jobs/{uuid}/control", get=controls.of_job, parameters=OF_JOB)
     _add(app, "/control", get=controls.of_instance, parameters=OF_INSTANCE)
