@@ -10,6 +10,7 @@ from api.v1.ends import EndAnswer, SealBody
 from api.v1.events import CloudEvent
 from api.v1.jobs import JobAnswer
 from api.v1.labels import LabelsBody
+from api.v1.lists import JobList
 from api.v1.problems import ProblemMeaning
 from api.v1.registration import NewJob
 from api.v1.reports import BatchAnswer, BatchBody, JobReportBody, ReportAnswer, ReportBody
@@ -19,6 +20,7 @@ from api.v1.tokens import IssuedToken, NewToken, TokenList
 
 BODIES: tuple[type[Struct], ...] = (
     *(Job, NewJob, NewAttempt, TakenUp, JobEnd, EndAnswer, SealBody, LabelsBody, JobAnswer),
+    JobList,
     *(About, ProblemMeaning),
     *(CancelBody, CancelAnswer),
     *(NewToken, IssuedToken, TokenList, AccountUse),

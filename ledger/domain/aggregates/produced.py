@@ -44,20 +44,6 @@ class CancelRequest(Struct, frozen=True, gc=False):
 class Produced(Struct, frozen=True, gc=False):
     """A producer's job.
 
-<<<<<<< HEAD
-    `queued`: nobody works on it, yet or until a retry; a group is never in the queue. `holder`
-    makes the current attempt, or made the last. `retry_at` is when a job in the queue may be taken
-    up again. `losses` counts how often the attempt was lost, `returns` how often it came back.
-    `cancel_seen` is when the producer said that it knew of a request, to this job or to one above;
-    whoever makes the next attempt has to say so again. `shown` is what the attempt has shown in per
-    cent, also while its reports do not say; `reported` is its last report that became an event, and
-    `reports` how many did. `late` is how a job that had been abandoned really ended. `has_texts`:
-    an event has had a text since words were last removed. `began` and `finished` are when the last
-    attempt, or a group, really did, by what was said of it. `lost_since` and `waiting_since`: the
-    attempt is lost, or the last one failed and no other has begun. `moved_at` is when `done`
-    changed last. What the end of the job said, or of its last attempt, is in `error_type`, `exit`
-    and `retryable`.
-=======
     `said_at` is when the last thing happened that was said of it, by our clock. `queued`: nobody
     works on it, yet or until a retry; a group is never in the queue. `attempt` is the number of the
     current attempt or the last, and `holder` makes it, or made it. `retry_at` is when a job in the
@@ -71,7 +57,6 @@ class Produced(Struct, frozen=True, gc=False):
     `started_at` is when the first one did. `lost_since` and `waiting_since`: the attempt is lost,
     or the last one failed and no other has begun. `moved_at` is when `done` changed last. What the
     end of the job said, or of its last attempt, is in `error_type`, `exit` and `retryable`.
->>>>>>> 3676bd6f4295f121da3c9e18a13f9396e2f839a2
     """
 
     registered: JobRegistered
@@ -128,12 +113,9 @@ def register(event: JobRegistered) -> Produced:
 def evolve(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     """Return what is known after one more event of the job's stream."""
     after = _say(_after(produced, recorded), recorded.event)
-<<<<<<< HEAD
-=======
     said_at = getattr(recorded.event, "happened_at", None)
     if said_at is not None and said_at > after.said_at:
         after = replace(after, said_at=said_at)
->>>>>>> 3676bd6f4295f121da3c9e18a13f9396e2f839a2
     if after.has_texts or not any(texts_in(recorded.event)):
         return after
     return replace(after, has_texts=True)
@@ -174,11 +156,7 @@ def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
                 shown=None,
                 reported=None,
                 reports=0,
-<<<<<<< HEAD
-                began=event.happened_at or at,
-=======
                 began=began,
->>>>>>> 3676bd6f4295f121da3c9e18a13f9396e2f839a2
                 lost_since=None,
                 waiting_since=None,
                 moved_at=None,
