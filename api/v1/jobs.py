@@ -1,5 +1,7 @@
 """Jobs of producers: what all handlers do with one, and `GET /api/v1/jobs/{uuid}`."""
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -21,8 +23,9 @@ from api.v1.stops import cancels_of, may_know
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.store.tables import leases, spent_ids
-from projections.views.produced import ShownJob
-from projections.views.series import UNKNOWN
+from projections.views.producers.jobs import ShownJob
+from projections.views.producers.series import UNKNOWN
+from projections.views.snapshot import Snapshot
 
 LOOK_AGAIN_S = 5
 """When to look again at a job that is not over."""
@@ -90,16 +93,8 @@ class Jobs:
             if shown is None:
                 self._found(request, uuid)
                 raise JobNotFound(uuid)
-            cursor = snapshot.cursor
-            cancel = cancels_of(cursor, [uuid], now, may_know(request)).get(uuid)
-            lease = leases.find(cursor, uuid)
-            produced = shown.produced
-            series = None if produced is None else produced.registered.series
-            expected = UNKNOWN
-            if series is not None:
-                expected = snapshot.expected(owner, [series]).get(series, UNKNOWN)
-        heard = None if lease is None else lease.heard
-        return represent(shown, Live(cancel, ExpectedDuration(*expected), heard))
+            (job,) = represent_all(snapshot, [shown], owner, now, may_know(request))
+        return job
 
     async def check_running(self, request: web.Request) -> None:
         """Raise `QuotaExceeded` if as many jobs run as the token may have at once."""
@@ -123,6 +118,34 @@ class Jobs:
     def answer(self, answer: Representation, job: Job, status: int = 200) -> web.Response:
         """Answer a change of the job."""
         return _with_retry(answer_of(encode(answer), status), job)
+
+
+def represent_all(
+    snapshot: Snapshot,
+    jobs: Sequence[ShownJob],
+    owner: str,
+    now: datetime,
+    known: Callable[[str], bool],
+) -> list[Job]:
+    """Return jobs of an account with what is not recorded with them; `known` as in `cancels_of`."""
+    uuids = [each.uuid for each in jobs]
+    cancels, heard = cancels_of(snapshot.cursor, uuids, now, known), dict[str, datetime | None]()
+    for uuid in uuids:
+        lease = leases.find(snapshot.cursor, uuid)
+        heard[uuid] = None if lease is None else lease.heard
+    series = {each.uuid: each.series for each in jobs if each.series is not None}
+    expected = snapshot.expected(owner, sorted(set(series.values()))) if series else {}
+    return [
+        represent(
+            each,
+            Live(
+                cancels.get(each.uuid),
+                ExpectedDuration(*expected.get(series.get(each.uuid, ""), UNKNOWN)),
+                heard[each.uuid],
+            ),
+        )
+        for each in jobs
+    ]
 
 
 def _with_retry(answer: web.Response, job: Job) -> web.Response:

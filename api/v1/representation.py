@@ -12,7 +12,7 @@ from ledger.domain.events.producers import Exit, Limits, Link, Outcome, Subject,
 from ledger.domain.producers.standing import ConditionType, State
 from ledger.domain.producers.texts import ERROR, MESSAGE, TAIL, TITLE
 from ledger.store.parameters import timestamp, timestamp_or_none
-from projections.views.produced import ShownJob
+from projections.views.producers.jobs import ShownJob
 
 COMPLETE = 100
 

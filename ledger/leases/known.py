@@ -7,10 +7,12 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from ledger.application import Ledger
 from ledger.domain.aggregates.job import Job
 from ledger.domain.events.jobs import job_stream
-from ledger.domain.events.producers import ProgressReported
+from ledger.domain.events.producers import JobTextsRemoved, ProgressReported
 from ledger.domain.producers.leases import Lease
 from ledger.leases.figures import Figures, figures_of
 from ledger.store.seam import Commit
@@ -45,6 +47,11 @@ class Known:
             return
         self.attempt = attempt
         self.live = self.buffered = self.figures = self.heard = self.recorded = None
+
+    def drop_words(self) -> None:
+        """Forget the message: the words of the job were removed."""
+        if self.figures is not None:
+            self.figures = replace(self.figures, message=None)
 
     def take_turn(self, now_s: float) -> bool:
         """Return whether one more report may become an event: the bucket refills all the time."""
@@ -103,6 +110,8 @@ class KnownJobs:
                 known.job = state
             if isinstance(recorded.event, ProgressReported):
                 known.recorded = recorded.recorded_at
+            if isinstance(recorded.event, JobTextsRemoved):
+                known.drop_words()
 
     async def line(self, job: Job) -> Callable[[str], Job | None]:
         """Return a function that has each job above this one."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.v1 import plans
+from api.v1.stopping import plans
 from ledger.domain.commands import LabelJob
 from ledger.domain.producers.commands import EndJob
 from tests.api.calling import ALICE, BOB

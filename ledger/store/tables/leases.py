@@ -81,6 +81,11 @@ class Renewal(NamedTuple):
         return self.job, self.attempt
 
 
+def drop_words(cursor: Cursor, jobs: Sequence[str]) -> None:
+    """Drop what these few jobs last reported: there are words in it."""
+    cursor.execute(f"UPDATE leases SET figures = NULL WHERE job IN ({marks(jobs)})", jobs)  # noqa: S608 - marks
+
+
 def be_there(cursor: Cursor, clock: int | None) -> None:
     """Note that the service is there, before anything that goes by the service time.
 

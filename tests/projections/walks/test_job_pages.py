@@ -18,7 +18,7 @@ from ledger.domain.producers.limits import limits
 from ledger.store.postgres.cursor import PgCursor
 from projections.facets import KEYS, LONG_BYTES
 from projections.views import walks
-from projections.views.job_pages import (
+from projections.views.producers.pages import (
     PARENT,
     ROOT,
     Order,
@@ -137,7 +137,7 @@ class Pages(RuleBasedStateMachine):
         job = replace(
             job_of(uuid, created, owner=owner, operation="backup"),
             labels=labels,
-            produced=Produced(said, queued=True),
+            produced=Produced(said, queued=True, said_at=START),
         )
         running = [each for each in self.jobs.values() if each.owner == owner and not each.ended]
         if below is not None and running:

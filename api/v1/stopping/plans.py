@@ -20,16 +20,16 @@ from api.http.responses import json_answer
 from api.http.streams import read_in_lane
 from api.service.service import Service
 from api.v1.bodies import SMALL_BYTES, Strict, read_strictly
-from api.v1.cancels import Asking, to_cancel
 from api.v1.lists import wanted_of
 from api.v1.problems import Problem, bad_value
+from api.v1.stopping.cancels import Asking, to_cancel
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound, JobOver
 from ledger.domain.errors.producers import NotCancellable
 from ledger.domain.producers.texts import TITLE
 from ledger.store.parameters import sliced, timestamp
 from ledger.store.tables import cancel_plans
 from projections.facets import KEYS
-from projections.views.job_pages import Requirement, Wanted
+from projections.views.producers.pages import Requirement, Wanted
 
 JOBS_MOST = 10_000
 SAMPLE = 10
