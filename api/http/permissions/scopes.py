@@ -94,6 +94,7 @@ _NEW: Mapping[tuple[str, str], Listed] = {
     ("POST", "/jobs/{}/seal"): Listed("jobs:register", "job"),
     ("POST", "/jobs/{}/cancel"): Listed("jobs:cancel", "job"),
     ("POST", "/jobs/{}/labels"): Listed("jobs:label", "job"),
+    ("DELETE", "/jobs/{}/texts"): Listed("jobs:label", "job"),
     ("GET", "/jobs"): Listed("jobs:read"),
     ("POST", "/cancels"): Listed("jobs:cancel"),
     ("GET", "/events"): Listed("events:read"),

@@ -18,7 +18,7 @@ from ledger.domain.producers.limits import limits
 from ledger.store.postgres.cursor import PgCursor
 from projections.facets import KEYS, LONG_BYTES
 from projections.views import walks
-from projections.views.job_pages import (
+from projections.views.producers.pages import (
     PARENT,
     ROOT,
     Order,
