@@ -8,7 +8,7 @@ from api.service.version import VERSION
 from api.v1.bodies import END_BYTES, REGISTRATION_BYTES, REPORT_BYTES
 from ledger.domain.labels import CHANGES_MOST, LABELS_MOST
 
-FEATURES: tuple[str, ...] = ("lenient", "problems")
+FEATURES: tuple[str, ...] = ("lenient", "problems", "reports")
 """Parts of this base that clients may look for; each is there whole or is not named."""
 
 
