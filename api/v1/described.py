@@ -6,6 +6,7 @@ from api.v1.about import About
 from api.v1.account import AccountUse
 from api.v1.attempts import NewAttempt, TakenUp
 from api.v1.cancels import CancelAnswer, CancelBody
+from api.v1.control import Control, ControlOfInstance
 from api.v1.ends import EndAnswer, SealBody
 from api.v1.events import CloudEvent
 from api.v1.jobs import JobAnswer
@@ -21,7 +22,7 @@ BODIES: tuple[type[Struct], ...] = (
     *(Job, NewJob, NewAttempt, TakenUp, JobEnd, EndAnswer, SealBody, LabelsBody, JobAnswer),
     *(About, ProblemMeaning),
     *(CancelBody, CancelAnswer),
+    *(Control, ControlOfInstance, CloudEvent),
     *(NewToken, IssuedToken, TokenList, AccountUse),
-    CloudEvent,
     *(ReportBody, ReportAnswer, JobReportBody, BatchBody, BatchAnswer),
 )

@@ -9,10 +9,10 @@ from msgspec import UNSET, UnsetType
 from api.http.etags import tag_of
 from api.http.fields import Reference, Representation, about
 from api.http.outcome import Changed, show
+from api.http.permissions.scopes import JOB_SCOPES
 from api.http.record import record_command
 from api.http.requests import CALLER, GRANT, owner_of, uuid_in_url
 from api.http.responses import answer_of, encode
-from api.http.scopes import JOB_SCOPES
 from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.problems import Problem

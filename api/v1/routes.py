@@ -13,6 +13,7 @@ from api.v1.about import show_about
 from api.v1.account import AccountPage
 from api.v1.attempts import Attempts
 from api.v1.cancels import Cancels
+from api.v1.control import OF_INSTANCE, OF_JOB, Controls
 from api.v1.ends import Ends
 from api.v1.events import PARAMETERS as OF_EVENTS
 from api.v1.events import Events
@@ -22,6 +23,7 @@ from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
 from api.v1.registration import Registration
 from api.v1.reports import Reports
+from api.v1.sdk import get_sdk
 from api.v1.tokens import Tokens
 
 JOB = "/jobs/{uuid}"
@@ -38,7 +40,11 @@ def add_v1(app: web.Application, service: Service) -> None:
     jobs = Jobs(service)
     _add_jobs(app, service, jobs)
     _add(app, "/problems/{name}", get=explain_problem, access="public")
+    _add(app, "/sdk/{name}", get=get_sdk, access="public")
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
+    controls = Controls(service)
+    _add(app, "/jobs/{uuid}/control", get=controls.of_job, parameters=OF_JOB)
+    _add(app, "/control", get=controls.of_instance, parameters=OF_INSTANCE)
     tokens = Tokens(service)
     _add(app, "/tokens", get=tokens.list, post=tokens.issue)
     _add(app, "/tokens/{id}", delete=tokens.remove)

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, Protocol, Self
 
 from ledger.domain.errors.store import ReadCut, StoreFailed, StoreUnreachable
 from ledger.store.seam import Commit
-from projections.feed.changes import Changes, JobChange, stopping_jobs
+from projections.feed.changes import Changes, JobChange, stopping
 from projections.feed.pacing import Backlog, Item, Pacing
 from projections.feed.reading import count_jobs, how_many_fit, read_views
 from projections.feed.resource_kinds import KINDS, View
@@ -135,13 +135,14 @@ class Feed:
             yield news
 
     @contextmanager
-    def watch_stops(self, jobs: Collection[str], account: str) -> Iterator[asyncio.Event]:
-        """Yield an event that is set whenever one of the jobs was asked to stop, ended or began.
+    def watch_stops(self, about: Collection[str], account: str) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever one of these jobs was asked to stop, ended or began.
 
         Who watches a job and all above it learns at once that it is asked to stop, that it is over,
-        or that another process has taken it up. It is also set when the feed closes.
+        or that another process has taken it up. The instance of a process stands for all jobs that
+        it begins. It is also set when the feed closes.
         """
-        with self._stop_watchers.watch(jobs) as news, self._following(account):
+        with self._stop_watchers.watch(about) as news, self._following(account):
             yield news
 
     @contextmanager
@@ -210,8 +211,8 @@ class Feed:
         self._changes.add(commit, self._followed)
         self._woken.set()
         if self._stop_watchers:
-            for job in stopping_jobs(commit):
-                self._stop_watchers.wake(job)
+            for about in stopping(commit):
+                self._stop_watchers.wake(about)
         if self._account_watchers:
             for account in {state.owner for state in commit.states.values()}:
                 self._account_watchers.wake(account)

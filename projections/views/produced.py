@@ -89,6 +89,15 @@ class ProducedJobs(Reader):
             )
         return in_order(shown, uuids)
 
+    def produced_jobs(self, uuids: Sequence[str], owner: str) -> dict[str, Produced]:
+        """Return how those of these jobs stand that are producers' and belong to this account.
+
+        This is much less than `shown_jobs` reads.
+        """
+        rows = self._among(f"SELECT uuid, owner FROM jobs_g{self._g} WHERE uuid IN (...)", uuids)
+        owned = [uuid for uuid, has in rows if has == owner]
+        return {uuid: standing.produced for uuid, standing in self._standings(owned).items()}
+
     def _standings(self, uuids: Sequence[str]) -> dict[str, _Standing]:
         rows = self._among(
             f"SELECT uuid, registered, standing, overdue FROM produced_g{self._g}"

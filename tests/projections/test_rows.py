@@ -1,6 +1,6 @@
 """Rows are a pure function of an aggregate's state."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from ledger.codec import decode
 from ledger.domain.aggregates import fold
 from ledger.domain.aggregates.drive import Drive
+from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
@@ -20,14 +21,16 @@ from ledger.domain.commands import (
     NewDrive,
     NewTag,
 )
+from ledger.domain.producers.standing import state_of
 from ledger.store.parameters import timestamp
 from ledger.store.seam import Batch
 from projections.audit_log import entries
 from projections.rows import rows
 from projections.tables import BY_NAME, TABLES
+from projections.views.produced import ChildCounts
 from tests.support.opened import Opened
 from tests.support.story import STORY
-from tests.support.world import ME, disk
+from tests.support.world import ME, SOMEBODY_ELSE, START, disk
 
 
 def test_the_same_events_make_the_same_rows(told: Opened) -> None:
@@ -122,3 +125,40 @@ def test_a_tag_of_many_costs_one_row_for_each_thing_that_a_command_is_about(
         assert sorted(borne[2]) == [("t", "d1"), ("t", "d19"), ("t", "d2")]
         assert sorted(borne[3]) == sorted(("t", drive) for drive in drives[:-1])
         assert opened.rows()["tag_resources"] == []
+
+
+def test_the_rows_of_a_producers_job_are_all_of_what_is_known_of_it(told: Opened) -> None:
+    """So that nothing is folded to show it."""
+    with told.snapshot() as snapshot, told.ledger.log() as log:
+        known = {
+            stream.removeprefix("job-"): fold(
+                stream, [decode(topic, state) for _, topic, state in log.stream(stream)]
+            )
+            for stream in log.streams_of("job")
+        }
+        shown = snapshot.shown_jobs([*known], ME, START)
+        versions = {uuid: len(log.stream(f"job-{uuid}")) for uuid in known}
+    assert len(shown) > 30
+    for each in shown:
+        job = known[each.uuid]
+        assert isinstance(job, Job)
+        assert (each.produced, each.labels) == (job.produced, job.labels)
+        assert (each.state, each.version) == (state_of(job), versions[each.uuid])
+        if job.produced is not None and job.produced.is_group:
+            below = job.children
+            assert each.children.total == len(below)
+            assert each.children.failed == below.failed
+
+
+def test_what_is_shown_of_a_producers_job(told: Opened) -> None:
+    """Its words, the jobs below it, and what follows from the time."""
+    with told.snapshot() as snapshot:
+        nas = snapshot.shown_job("nas", ME, START)
+        laptop = snapshot.shown_job("laptop", ME, START + timedelta(days=400))
+        assert snapshot.shown_job("nas", SOMEBODY_ELSE, START) is None
+    assert nas is not None
+    assert nas.texts == {"message": "photos/2019"}
+    assert nas.children == ChildCounts(total=1, running=1)
+    assert [each.type for each in nas.conditions] == ["children_running"]
+    assert laptop is not None
+    assert [each.type for each in laptop.conditions] == []

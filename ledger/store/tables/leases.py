@@ -154,11 +154,26 @@ def find_many(cursor: Cursor, jobs: Sequence[str]) -> Mapping[str, Lease]:
     return {row[0]: _lease(row) for row in found}
 
 
+def lost(cursor: Cursor) -> list[Lease]:
+    """Return the rows of all attempts that are lost, by host."""
+    cursor.execute(f"{_SELECT} WHERE lost IS NOT NULL ORDER BY host IS NULL, host, job")
+    return [_lease(row) for row in cursor.fetchall()]
+
+
 def alive(cursor: Cursor, root: str, limit: int) -> list[str]:
     """Return jobs of a tree, up to a limit, on which somebody works as far as is known."""
     cursor.execute(
         f"SELECT job FROM leases WHERE root = ? AND awaits IN ({marks(ALIVE)}) LIMIT ?",  # noqa: S608 - marks
         (root, *ALIVE, limit),
+    )
+    return [job for (job,) in cursor.fetchall()]
+
+
+def of_instance(cursor: Cursor, instance: str, limit: int) -> list[str]:
+    """Return jobs, up to a limit, that this process works on, as far as is recorded."""
+    cursor.execute(
+        "SELECT job FROM leases WHERE instance = ? AND awaits <> 'start' ORDER BY job LIMIT ?",
+        (instance, limit),
     )
     return [job for (job,) in cursor.fetchall()]
 

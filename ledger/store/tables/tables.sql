@@ -170,6 +170,13 @@ CREATE TABLE IF NOT EXISTS checkpoints (
 -- The verifier of the only key that signs checkpoints: processes that share the ledger may each
 -- have a key.
 CREATE TABLE IF NOT EXISTS signed_by (verifier TEXT PRIMARY KEY) WITHOUT ROWID;
+-- Plans to cancel many jobs: the uuids of those that were found.
+CREATE TABLE IF NOT EXISTS cancel_plans (
+    plan TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    expires TEXT NOT NULL,
+    jobs TEXT NOT NULL
+) WITHOUT ROWID;
 -- The clocks as they were last trusted, so that a clock that somebody moved discards nothing.
 CREATE TABLE IF NOT EXISTS clock_watch (
     boot TEXT NOT NULL,
@@ -199,6 +206,7 @@ CREATE TABLE IF NOT EXISTS leases (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS leases_by_due ON leases (due);
 CREATE INDEX IF NOT EXISTS leases_of_tree ON leases (root);
+CREATE INDEX IF NOT EXISTS leases_of_instance ON leases (instance) WHERE instance IS NOT NULL;
 CREATE INDEX IF NOT EXISTS leases_by_deadline ON leases (deadline) WHERE deadline IS NOT NULL;
 -- When the service was last there, and for how long it was away, in microseconds. The store's clock
 -- without `away` is the service time, which stands still while nobody could report.

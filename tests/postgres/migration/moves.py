@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ledger.merkle.signed_note import read_checkpoint
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.verification import Verified, verify
 from ledger.store.seam import Cursor
+from ledger.store.tables import cancel_plans
 from ledger.store.tables.stamps import newest_stamp
 from projections.maintenance.migrate import Moved, Report
 from projections.tables import TABLES
@@ -53,7 +55,14 @@ def make(data: Path) -> Clock:
         Checkpoints(ledger.ledger, ledger.signer, now=clock).keep()
         ledger.do(CreateJob(ME, "not tiled yet", "x"))
         ledger.ledger.exclusive(_add_stamp_fault).result()
+        ledger.ledger.exclusive(_add_plan).result()
     return clock
+
+
+def _add_plan(cursor: Cursor) -> None:
+    cancel_plans.add(
+        cursor, "plan", ["last"], account=ME, now=START, expires=START + timedelta(minutes=15)
+    )
 
 
 def _add_stamp_fault(cursor: Cursor) -> None:
