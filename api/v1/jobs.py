@@ -107,6 +107,10 @@ class Jobs:
         live = self._reporting.live(uuid, lease)
         return represent(shown, Live(cancel, ExpectedDuration(*expected), live))
 
+    async def check_reach(self, request: web.Request, uuid: str) -> None:
+        """Raise `ScopeMissing` if the job is none of those that the token may register."""
+        await request.app[JOB_SCOPES].check_job(request[GRANT], "jobs:register", uuid)
+
     async def check_running(self, request: web.Request) -> None:
         """Raise `QuotaExceeded` if as many jobs run as the token may have at once."""
         await request.app[JOB_SCOPES].check_running(request[GRANT])
