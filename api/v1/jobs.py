@@ -104,6 +104,10 @@ class Jobs:
             (job,) = represent_all(snapshot, [shown], viewer, self._reporting)
         return job
 
+    async def check_reach(self, request: web.Request, uuid: str) -> None:
+        """Raise `ScopeMissing` if the job is none of those that the token may register."""
+        await request.app[JOB_SCOPES].check_job(request[GRANT], "jobs:register", uuid)
+
     async def check_running(self, request: web.Request) -> None:
         """Raise `QuotaExceeded` if as many jobs run as the token may have at once."""
         await request.app[JOB_SCOPES].check_running(request[GRANT])
