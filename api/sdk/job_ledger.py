@@ -123,6 +123,7 @@ def _default_spool() -> str:
 # ------------------------------------------------------------------------------- texts and figures
 
 MESSAGE_MOST = 500
+RESULT_MOST = 48_000
 MOST = 2**53 - 1
 PARENT_NAMES = ("JOB_LEDGER_PARENT", "TRACEPARENT")
 
@@ -694,7 +695,7 @@ class Record:
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 BATCH_MOST = 200
 ABSENCE_S = 30.0
-LISTEN_EVERY_S = 0.25
+LISTEN_AFTER_S, LISTEN_EVERY_S = 0.3, 0.25
 MUST_STOP = ("attempt-replaced", "job-forced")
 
 
@@ -897,8 +898,9 @@ class Courier:
     def _start(self) -> None:
         if not self._is_running:
             self._is_running = True
-            for work in (self._tell, self._listen):
-                threading.Thread(target=work, name="job-ledger", daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # too late: the interpreter ends
+                for work in (self._tell, self._listen):
+                    threading.Thread(target=work, name="job-ledger", daemon=True).start()
 
     def _tell(self) -> None:
         while not self._is_closed:
@@ -1152,6 +1154,8 @@ class Courier:
 
     def _listen(self) -> None:
         ledger, tags = Ledger(self.settings.url), {"": ""}
+        with self._changed:  # many a job has ended by then
+            self._changed.wait_for(lambda: self._is_closed, LISTEN_AFTER_S)
         while not self._is_closed:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closed or bool(self._control_path()))
@@ -1590,11 +1594,16 @@ class Job:
             self.progress(done)
 
     def result(self, result: object) -> None:
-        """Say what has come of it; it is told with the end."""
-        text = json.dumps(result, default=str)
-        if "NaN" in text or "Infinity" in text:  # these are no JSON
-            text = json.dumps(json.loads(text, parse_constant=str))
-        self._result = json.loads(text)
+        """Say what has come of it, as JSON; it is told with the end."""
+        try:
+            text = json.dumps(result, default=str, skipkeys=True)
+        except (TypeError, ValueError, RecursionError) as error:
+            _say(f"a result is not recorded: {error}")
+        else:
+            if len(text) > RESULT_MOST:
+                _say(f"a result is not recorded: it has more than {RESULT_MOST} characters")
+            else:
+                self._result = json.loads(text, parse_constant=str)  # NaN is no JSON
 
     def label(self, *removed: str, **labels: str) -> None:
         """Set labels, and remove others; keys that are no names go into `labels` of the job."""
