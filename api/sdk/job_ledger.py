@@ -421,9 +421,23 @@ class SpoolFile:
 
     @classmethod
     def new(cls, path: str) -> SpoolFile:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        _lock(number)
-        return cls(path, number)
+        return cls(path, cls._written(path, b""))
+
+    @staticmethod
+    def _written(path: str, content: bytes) -> int:
+        """Put a file there that is whole and locked from its first moment on."""
+        beside = f"{path}.{os.getpid()}.new"
+        number = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            _lock(number)
+            _write_all(number, content)
+            os.rename(beside, path)
+        except OSError:
+            os.close(number)
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
+        return number
 
     @classmethod
     def left_behind(cls, path: str) -> SpoolFile | None:
@@ -451,19 +465,9 @@ class SpoolFile:
         self.size += len(content)
 
     def replace(self, lines: Sequence[Line]) -> None:
-        """Have just these lines, or remove the file if there are none. It is whole at any time."""
+        """Have just these lines instead."""
         content = b"".join(line.encoded() for line in lines)
-        beside = f"{self.path}.{os.getpid()}.new"
-        number = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        try:
-            _lock(number)
-            _write_all(number, content)
-            os.rename(beside, self.path)
-        except OSError:
-            os.close(number)
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-            raise
+        number = self._written(self.path, content)
         os.close(self._number)
         self._number, self.size = number, len(content)
 
