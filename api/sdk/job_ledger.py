@@ -596,8 +596,8 @@ DAY_S = 86400.0
 REPORT_EVERY_S = 1.0
 SPOOLED_EVERY_S = 10.0
 """How often a report is spooled for a job while the ledger cannot be told."""
-PARENT_AFTER_S = 0.5
-"""After which an unknown parent is asked for again: it may be registered just then."""
+AGAIN_AFTER_S = 0.5
+"""After which a job is registered again: its parent may be registered just then."""
 END = "end"
 ATTEMPTS = "attempts"
 SEAL = "seal"
@@ -699,6 +699,7 @@ class Record:
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 BATCH_MOST = 200
 ABSENCE_S = 30.0
+REFUSED_EVERY_S = 60.0
 LISTEN_AFTER_S, LISTEN_EVERY_S = 0.3, 0.25
 MUST_STOP = ("attempt-replaced", "job-forced")
 
@@ -789,9 +790,8 @@ class Courier:
         self.mark = Mark(settings.spool, settings.url)
         self.is_known_away = self.mark.is_set
         self._pid = os.getpid()
-        self._changed = threading.Condition(
-            threading.RLock()
-        )  # a signal's handler may come between
+        # Reentrant, because the handler of a signal may come between.
+        self._changed = threading.Condition(threading.RLock())
         self._records: list[Record] = []
         self._ledger = Ledger(settings.url)
         self._is_running = False
@@ -866,8 +866,8 @@ class Courier:
             return is_done()
         before = time.monotonic()
         with self._changed:
-            wanted = lambda: is_done() or self._troubles > 0  # noqa: E731
-            self._changed.wait_for(wanted, max(self.wait_left_s, 0))
+            within_s = max(self.wait_left_s, 0)
+            self._changed.wait_for(lambda: is_done() or self._troubles > 0, within_s)
             Courier.wait_left_s -= time.monotonic() - before
             if self.wait_left_s <= 0 and not is_done():
                 self.mark.set()
@@ -922,8 +922,13 @@ class Courier:
         self._ledger.close()
 
     def _due_at(self) -> float:
-        dues = [self._flushes_at, *(record.due_at() for record in self._records)]
+        dues = [self._flushes_at, *map(self._due_at_of, self._records)]
         return max(min(dues), self._paused_until)
+
+    def _due_at_of(self, record: Record) -> float:
+        if record.outbox and (below := self._unregistered_below(record)):
+            return min(each.not_before for each in below)
+        return record.due_at()
 
     def _turn(self) -> None:
         """Tell what is due: jobs, then figures, then what ends them."""
@@ -983,37 +988,36 @@ class Courier:
                 self._tell_registration(record)
 
     def _tell_registration(self, record: Record) -> None:
-        uuid, answer = register(
-            self._ledger,
-            record.uuid,
-            record.registration,
-            token=self.settings.token,
-        )
+        token = self.settings.token
+        uuid, answer = register(self._ledger, record.uuid, record.registration, token=token)
         self._answered()
         with self._changed:
             if answer.problem == "parent-unknown":
                 self._last_trouble = "the parent is unknown"
-                above = [r for r in self._records if r.uuid == record.registration.get("parent")]
-                for each in above:
-                    each.is_registered = False  # the ledger was restored
-                if not above:
-                    record.not_before = time.monotonic() + PARENT_AFTER_S
+                record.not_before = time.monotonic() + AGAIN_AFTER_S
+                for each in self._records:
+                    if each.uuid == record.registration.get("parent"):
+                        each.is_registered = False  # the ledger was restored
                 return
             record.is_answered.set()
             if not answer.is_success:
                 self._give_up(record, Message(REGISTER, record.registration), answer)
                 return
-            if uuid != record.uuid:
-                self.spool.forget(record.uuid)
-                record.uuid = uuid
-                self._write(record, REGISTER, record.registration)
-                for message in record.outbox:
-                    self._write(record, message.kind, message.body)
             record.is_registered = True
             record.told_at = time.monotonic()
             record.learn(answer.body)
+            if uuid != record.uuid:
+                self._rename(record, uuid)
             self._notice(record, answer)
             self._changed.notify_all()
+
+    def _rename(self, record: Record, uuid: str) -> None:
+        """Let it be the job that was there already; the spool has to say so."""
+        self.spool.forget(record.uuid)
+        record.uuid = uuid
+        self._write(record, REGISTER, record.registration)
+        for message in record.outbox:
+            self._write(record, message.kind, message.by(record.attempt).body)
 
     def _tell_spooled_reports(self) -> None:
         """Tell what happened while the ledger was away."""
@@ -1070,7 +1074,7 @@ class Courier:
         for record in waiting:
             while record.is_registered and record.outbox:
                 message = record.outbox[0]
-                if message.kind in (END, SEAL) and self._is_needed_above(record):
+                if message.kind in (END, SEAL) and self._unregistered_below(record):
                     break
                 told = message.by(record.attempt)
                 tokens = [record.token or self.settings.token, self.settings.token]
@@ -1082,13 +1086,11 @@ class Courier:
                     if record.is_ended and not record.outbox:
                         self._forget(record)
 
-    def _is_needed_above(self, record: Record) -> bool:
-        """Return whether a job is still to be registered below it, which its end would prevent."""
+    def _unregistered_below(self, record: Record) -> list[Record]:
+        """Return the jobs that are still to be registered below it, which its end would prevent."""
         with self._changed:
-            return any(
-                not each.is_registered and each.registration.get("parent") == record.uuid
-                for each in self._records
-            )
+            new = [each for each in self._records if not each.is_registered]
+            return [each for each in new if each.registration.get("parent") == record.uuid]
 
     def _take_answer(self, record: Record, message: Message, answer: Answer) -> bool:
         """Go by what the ledger says; return whether it has been told."""
@@ -1099,6 +1101,7 @@ class Courier:
                 self._notice(record, answer)
             elif answer.problem == "job-unknown":  # the ledger was restored
                 record.is_registered = False
+                record.not_before = time.monotonic() + AGAIN_AFTER_S
                 return False
             else:
                 self._notice(record, answer)
@@ -1127,6 +1130,8 @@ class Courier:
         if answer.problem != "job-discarded":
             _keep_refused(at.spool, [(line, answer)])
         if message.kind == REPORT and answer.problem not in (*MUST_STOP, "job-discarded"):
+            record.report_every_s = REFUSED_EVERY_S
+            record.is_over |= answer.status == HTTP_UNAUTHORIZED
             return
         self._last_trouble = f"{message.kind}: {_refusal(answer)}"
         record.is_over = True
