@@ -148,7 +148,8 @@ def test_it_ends_in_a_group_of_its_own_without_a_terminal() -> None:
 def test_with_a_terminal_it_stays_in_the_foreground() -> None:
     """It reads from the terminal, and Ctrl-C comes to it once."""
     script = (
-        "trap 'echo interrupted' INT; trap 'exit 9' USR1; test -t 0 && test -t 1 && test -t 2 && echo terminal;"
+        "trap 'echo interrupted' INT; trap 'exit 9' USR1;"
+        "test -t 0 && test -t 1 && test -t 2 && echo terminal;"
         "read name; echo hello $name; while :; do sleep 0.05; done"
     )
     pid, terminal = pty.fork()
