@@ -133,7 +133,7 @@ class Jobs:
 
 
 class Viewer(NamedTuple):
-    """Whose jobs are looked at, and when; `may_know` says of an account whether its email is seen."""
+    """Whose jobs are looked at, and when; `may_know`: whether the email of an account is shown."""
 
     owner: str
     now: datetime
