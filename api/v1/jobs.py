@@ -22,6 +22,9 @@ from api.v1.representation import ExpectedDuration, Job, Live, represent
 from api.v1.stops import cancels_of, may_know
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
+from ledger.domain.errors.producers import AttemptTaken
+from ledger.domain.events.producers import Holder
+from ledger.domain.producers.commands import TakeUpJob
 from ledger.leases.reporting import Reporting
 from ledger.store.tables import leases, spent_ids
 from projections.views.producers.jobs import ShownJob
@@ -126,6 +129,21 @@ class Jobs:
             told = "the job has had several attempts: say which one this is"
             raise Problem("bad-value", told, {"field": "attempt"})
         return newest if said is None else said
+
+    async def go_on(self, request: web.Request, known: ShownJob, attempt: int) -> None:
+        """Begin an attempt that the ledger does not know, if it was restored since.
+
+        Only a job's token proves that there was one. Raise `AttemptTaken`.
+        """
+        newest = 0 if known.produced is None else known.produced.attempt
+        if attempt <= newest or known.job.ended is not None:
+            return
+        grant = request[GRANT]
+        if grant.job is None:
+            raise AttemptTaken(known.uuid, newest)
+        holder = Holder(grant.job.instance, grant.token)
+        command = TakeUpJob(known.uuid, attempt - 1, holder, number=attempt)
+        await self.record(request, command, known.uuid)
 
     def answer(self, answer: Representation, job: Job, status: int = 200) -> web.Response:
         """Answer a change of the job."""
