@@ -1961,7 +1961,7 @@ def figures_of_rsync(text: str) -> Figures | None:
     if not found:
         return None
     _, percent, looks = found[-1]
-    total_is = "estimate" if looks == "ir" else None
+    total_is = "estimate" if looks == "ir" else "exact"
     return Figures(int(percent), 100, unit="percent", total_is=total_is)
 
 
