@@ -6,12 +6,12 @@ from msgspec import Struct
 
 from api.http.access import UNKEYED_URLS, URL_ACCESS, Access, add_url
 from api.http.caching import keep_private
-from api.http.call_rates import CALLS, Calls
 from api.http.edge.cookies import COOKIES, Cookies
 from api.http.edge.proxies import TRUSTED_PROXIES, TrustedProxies
 from api.http.errors import ERROR_ANSWERS
 from api.http.middleware import make_middleware
-from api.http.scopes import JOB_SCOPES, JobScopes
+from api.http.permissions.call_rates import CALLS, Calls
+from api.http.permissions.scopes import JOB_SCOPES, JobScopes
 from api.http.streams import ADMISSION, HEAVY_READS
 from api.http.wire.bodies import BODY_BYTES, LIMITS
 from api.openapi.handlers import serve_document, serve_page, serve_style, serve_v1_document

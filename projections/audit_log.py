@@ -30,6 +30,7 @@ from ledger.domain.events.servers import (
 )
 from ledger.domain.events.tags import TagChanged, TagCreated, TagDeleted
 from ledger.domain.operations import OPERATIONS, operation_of
+from ledger.domain.producers.failures import failure
 from ledger.store.parameters import timestamp
 from ledger.store.seam import Rows
 from projections.tables import AuditLogRow, keyed
@@ -120,9 +121,9 @@ def _lines(event: Event, category: str, uuid: str) -> Iterator[Line]:
         case ServerPowerChanged(action=action):
             for step in _POWER_STEPS[action]:
                 yield Line(step, category, uuid)
-        case (
-            DriveImageFailed(error=error) | DriveResizeFailed(error=error) | JobFailed(error=error)
-        ):
-            yield Line(_ACTIONS[type(event)], category, uuid, error or "")
+        case DriveImageFailed(error=error) | DriveResizeFailed(error=error):
+            yield Line(_ACTIONS[type(event)], category, uuid, error)
+        case JobFailed():
+            yield Line(_ACTIONS[type(event)], category, uuid, failure(event))
         case _:
             yield Line(_ACTIONS[type(event)], category, uuid)

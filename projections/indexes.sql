@@ -9,6 +9,8 @@ CREATE INDEX IF NOT EXISTS jobs_g{g}_ended_of_owner ON jobs_g{g} (owner, ended, 
     WHERE ended IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_g{g}_parent ON jobs_g{g} (parent, created, uuid, state)
     WHERE parent IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_g{g}_produced ON jobs_g{g} (outcome, worker_lost)
+    WHERE source IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_g{g}_running ON jobs_g{g} (created) WHERE state = 'started';
 CREATE INDEX IF NOT EXISTS jobs_g{g}_unattended ON jobs_g{g} (uuid)
     WHERE unattended = 1;

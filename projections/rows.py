@@ -18,6 +18,7 @@ from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.aggregates.token import Token
+from ledger.domain.producers.failures import failure_as_known
 from ledger.domain.producers.standing import overdue_since
 from ledger.domain.producers.stops import is_unattended, stop_by
 from ledger.store.parameters import timestamp, timestamp_or_none
@@ -106,7 +107,7 @@ def job_row(job: Job) -> JobRow:
         bytes_done=job.bytes_done,
         bytes_total=job.bytes_total,
         bytes_verified=job.bytes_verified,
-        error=job.error,
+        error=_error(job),
         worker_lost=int(job.lost),
         began=timestamp_or_none(attempt.began if attempt else None),
         bytes_before=attempt.bytes_before if attempt else 0,
@@ -115,6 +116,7 @@ def job_row(job: Job) -> JobRow:
         source=None if produced is None else produced.registered.source,
         cancellable=int(produced is None or produced.registered.cancellable),
         unattended=int(is_unattended(job)),
+        outcome=None if produced is None else produced.outcome,
     )
 
 
@@ -144,6 +146,13 @@ def _job_rows(job: Job) -> Rows:
         *_run_rows(job),
         *_produced_rows(job),
     )
+
+
+def _error(job: Job) -> str | None:
+    """Return why the job failed; the job itself does not change by what is reported late."""
+    if job.error is None or job.produced is None:
+        return job.error
+    return failure_as_known(job.error, job.produced.late)
 
 
 def _run_rows(job: Job) -> Iterator[RunRow]:

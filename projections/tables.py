@@ -110,8 +110,9 @@ class JobRow(Struct, frozen=True, gc=False):
     """A job; its figures are its own, not its children's.
 
     `ended` is when it ended, whatever has changed since. From `began` on they are those of the
-    current attempt: see `ledger.domain.aggregates.job`. `source` is the producer's; None for a job
-    of ours. `cancellable`, `unattended`: see `ledger.domain.producers.stops`.
+    current attempt: see `ledger.domain.aggregates.job`. `source` is the producer's, and `outcome`
+    how its job ended; None for a job of ours. `cancellable`, `unattended`: see
+    `ledger.domain.producers.stops`.
     """
 
     uuid: str
@@ -138,6 +139,7 @@ class JobRow(Struct, frozen=True, gc=False):
     source: str | None
     cancellable: int
     unattended: int
+    outcome: str | None
 
 
 class KeypairRow(Struct, frozen=True, gc=False):

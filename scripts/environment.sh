@@ -104,7 +104,7 @@ write_launcher() {
 ' '''
 import sys
 
-from api.cli import main
+from api.launcher import main
 
 sys.exit(main())
 LAUNCHER

@@ -12,7 +12,16 @@ from xdist.workermanage import WorkerController
 import api.background.image_work
 import api.background.retention
 import api.composition
-from tests.harness import evidence, hashing, leaks, load, long_run, order, parsing
+from tests.harness import (
+    evidence,
+    hashing,
+    late_input,
+    leaks,
+    load,
+    long_run,
+    order,
+    parsing,
+)
 from tests.harness.leaks import nothing_left_behind
 from tests.support.fork_server import NEVER_S
 from tests.support.postgres import database, ledger_database, postgres, stop_server
@@ -81,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.hypothesis_seed = str(config.option.seed)
     if config.getoption("--stress") and _runs_tests(config):
         config.pluginmanager.register(load.of_the_tests())
+        config.pluginmanager.register(late_input.LateInput(config.option.seed))
     if _is_worker(config):
         return
     # Told to end, a run ends as if interrupted: with its processes, and the files in memory.

@@ -7,6 +7,7 @@ session and a token without scopes may do whatever their account may.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -147,6 +148,15 @@ class Grant:
     expires: datetime | None = None
     job: JobClaim | None = None
 
+    def instance(self, said: str | None = None) -> str:
+        """Return the digest of the process that asks, in hex: of what it drew, if it says that.
+
+        Else it is whom a job's token names; or the token stands for it, or the account.
+        """
+        if said is None and self.job is not None:
+            return self.job.instance
+        return sha256((said or self.token or self.account.uuid).encode()).hexdigest()
+
     def require(self, scope: Scope) -> None:
         """Raise `ScopeMissing` unless the caller has the scope."""
         if scope not in self.scopes:
@@ -204,6 +214,12 @@ class Grant:
             return scope not in OF_PREFIX and not self.is_narrow
         own = scope not in OF_PREFIX or self.has_source(registered.source)
         return own and self.restrictors.admit(registered.series, registered.labels)
+
+    def sees(self, job: str, registered: JobRegistered | None) -> bool:
+        """Return whether a job that was registered so is listed for the caller."""
+        if self.job is not None:
+            return job == self.job.job
+        return not self.scoped or self.reaches(registered, "jobs:read")
 
     def check_labels(self, labels: Iterable[str], removed: Iterable[str]) -> None:
         """Raise `ScopeMissing` if a label is to change that the token forces on its jobs."""

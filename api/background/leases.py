@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from api.background.loop import repeat
 from ledger.application import Ledger
 from ledger.domain.errors.store import StoreFailed
-from ledger.leases.held import HeldBeats
+from ledger.leases.held import HELD_MOST_S, HeldBeats
 from ledger.leases.missing import make_missing
 from ledger.leases.watch import LOOK_S, Watch
 from projections.views.views import Views
@@ -25,8 +25,9 @@ async def look_after_leases(ledger: Ledger, views: Views, beats: HeldBeats) -> A
         repeat(Watch(ledger).look, LOOK_S, failure="nobody looks who has fallen silent"),
     ):
         yield
-    with suppress(StoreFailed):
-        await beats.flush()
+    with suppress(StoreFailed, TimeoutError):
+        async with asyncio.timeout(HELD_MOST_S):
+            await beats.flush()
 
 
 def _make_missing(ledger: Ledger, views: Views) -> None:

@@ -41,6 +41,7 @@ COMMANDS = {
     "clone": Described("resources", "Clone a drive or a server"),
     "upload": Described("transfers", "Upload an image as a new drive"),
     "download": Described("transfers", "Save a drive's image as FILE"),
+    "run": Described("run", "Run a command as a job of the ledger at JOB_LEDGER_URL"),
     "export": Described("export", "Print all jobs that are kept"),
     "completion": Described(
         "completion", "Print the script that makes SHELL complete commands and options"

@@ -19,6 +19,10 @@ class Data(Struct, frozen=True):
     eta_s: Count | None = None
     error: str | None = None
     worker_lost: bool = False
+    source: str | None = None
+    ended: str | None = None
+    skipped: bool = False
+    lost: bool = False
 
 
 class Job(Struct, frozen=True):

@@ -11,6 +11,7 @@ from api.data.location import Database
 from api.doctor import directory, images, retention, store, workers
 from api.doctor.findings import Check, Findings
 from api.doctor.probes import examine_ledger, examine_pool
+from api.doctor.producers import lost_jobs
 from api.doctor.subject import Subject
 from api.doctor.users import largest_users
 from api.service.limits import Limits
@@ -117,13 +118,16 @@ def examine(
     ledger, problems = _attempt(partial(examine_ledger, database))
     checks.append(Check(LEDGER, problems))
     if ledger is None:
-        return Findings(str(data), VERSION, service, None, None, pools_found, limits, [], checks)
+        return Findings(
+            str(data), VERSION, service, None, None, pools_found, limits, [], [], checks
+        )
     subject = subject._replace(found=ledger)
     checks += _run(INSIDE, subject)
     if subject.ledger.schema_version == SCHEMA_VERSION:
         status, problems = _attempt(partial(_read_status, subject))
         subject = subject._replace(retention=status)
         checks += [Check(RETENTION, problems), *_run(CURRENT, subject)]
+    lost, _ = _attempt(partial(lost_jobs, database))
     users, _ = _attempt(partial(largest_users, database, recorded or {}))
     return Findings(
         str(data),
@@ -134,6 +138,7 @@ def examine(
         pools_found,
         limits,
         users or [],
+        lost or [],
         checks,
     )
 

@@ -1,5 +1,7 @@
 """The doctor's findings, as they are reported."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from api.service.limits import Limits
@@ -40,6 +42,18 @@ class Users(Struct, frozen=True):
     accounts: dict[str, int]
 
 
+class LostJobs(Struct, frozen=True):
+    """How many jobs of producers on this host are lost, and when one of them was last heard of.
+
+    `host` is None where the producer did not say. The first few are named.
+    """
+
+    host: str | None
+    count: int
+    heard: datetime | None
+    jobs: list[str]
+
+
 class Check(Struct, frozen=True):
     """A check and the problems it found; none if all is well."""
 
@@ -62,6 +76,7 @@ class Findings(Struct, frozen=True):
     pools: list[PoolFound]
     limits: Limits
     users: list[Users]
+    lost: list[LostJobs]
     checks: list[Check]
 
     @property

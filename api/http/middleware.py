@@ -10,19 +10,19 @@ from api.accounts.grants import Grant
 from api.accounts.service import Account, LoginRefused
 from api.http.accept import check_accept
 from api.http.access import READING, access_of, is_public
-from api.http.call_rates import CALLS
 from api.http.edge.proxies import TRUSTED_PROXIES
 from api.http.errors import Forbidden, error_answer_for
 from api.http.etags import make_conditional
 from api.http.idempotency import Once, has_key
 from api.http.not_applied import tell_not_applied
 from api.http.outcome import OUTCOME, advice, note_outcome, outcome_after, recorded_by
+from api.http.permissions.call_rates import CALLS
+from api.http.permissions.scopes import JOB_SCOPES
+from api.http.permissions.staff_access import owner_asked_for, require_staff
 from api.http.request_auth import grant_of
 from api.http.request_ids import REQUEST_ID, RequestIds
 from api.http.requests import ANONYMOUS, ASKING, CALLER, GRANT, NEW_ID, POSITION
 from api.http.responses import LEDGER_POSITION
-from api.http.scopes import JOB_SCOPES
-from api.http.staff_access import owner_asked_for, require_staff
 from api.http.url_template import url_template_of
 from api.http.wire.bodies import check_expectation, is_awaited
 from api.http.wire.connection import hold_until_taken, occupy_connection

@@ -24,7 +24,7 @@ from projections.views.filters import Condition, Lookup, Order
 CALLER = web.RequestKey("caller", Caller)
 """The caller, set by the middleware.
 
-Staff who look at another account (`api.http.staff_access`) read as that account.
+Staff who look at another account (`api.http.permissions.staff_access`) read as that account.
 """
 ASKING = web.RequestKey("asking", str)
 """The account that asks, whose budgets are spent (`api.service.admission`); set by the middleware.

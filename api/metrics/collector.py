@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,6 +29,7 @@ from api.service.single_flight import SingleFlight
 from ledger.application import Ledger
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors.store import StoreFailed
+from ledger.domain.events.producers import Outcome
 from ledger.store.metrics import PREFIX
 from ledger.store.tables import checkpoints
 from projections.maintenance.retention.status import due_of, parked_streams
@@ -163,8 +165,10 @@ def _of_pools(environment: ServiceEnvironment) -> Iterator[Metric]:
 
 def _of_store(service: Service) -> Iterator[Metric]:
     with service.views.long_snapshot() as snapshot:
-        jobs = snapshot.count_by_state()
+        jobs, produced = snapshot.count_by_state(), snapshot.count_produced()
     yield _family("jobs", [((state,), jobs.get(state, 0)) for state in _STATES])
+    standings = ("running", "lost", *get_args(Outcome))
+    yield _family("producer_jobs", [((one,), produced.get(one, 0)) for one in standings])
     with service.ledger.log() as log:
         newest = checkpoints.newest(log.cursor())
         lag = {

@@ -39,6 +39,10 @@ METRICS = (
         "Events that a reader has not seen yet: feed, or checkpoint.",
     ),
     Metric("jobs", "gauge", ("state",), "Jobs that are shown, of all accounts."),
+    Metric(
+        *("producer_jobs", "gauge", ("standing",)),
+        "Jobs of producers among them that run, are lost, or ended in each way.",
+    ),
     Metric("copied_bytes", "counter", (), "Data bytes that this process has copied; no holes."),
     Metric(
         *("disk_state", "gauge", ("state",)),

@@ -24,7 +24,7 @@ def document_json() -> bytes:
     read: Any = msgspec.yaml.decode(FILE.read_bytes())
     del read[SHARED]
     schemas, written = describe_bodies(), read["components"]["schemas"]
-    written["Operation"] |= {"enum": list(OPERATIONS), "description": _titles()}
+    written["Operation"] |= {"examples": list(OPERATIONS), "description": _titles()}
     read["components"]["schemas"] = {
         name: {**schemas.get(name, {}), **written.get(name, {})}
         for name in sorted(schemas.keys() | written.keys())
@@ -33,4 +33,5 @@ def document_json() -> bytes:
 
 
 def _titles() -> str:
-    return "\n".join(f"- `{each.name}`: {each.title}." for each in OPERATIONS.values())
+    ours = (f"- `{each.name}`: {each.title}." for each in OPERATIONS.values())
+    return "\n".join([*ours, "- Any other: what a producer does."])

@@ -32,18 +32,20 @@ export function JobPage({ uuid }) {
 
 function Job({ job, past, again }) {
   const running = job.state === "started";
-  const took = (Date.parse(job.last_modified) - Date.parse(job.created)) / 1000;
+  const ended = job.data.ended ?? job.last_modified;
+  const took = (Date.parse(ended) - Date.parse(job.created)) / 1000;
   return html`
     <section class="card" aria-label="The job">
       <${Facts} facts=${[
         ["State", html`<${State} state=${job.state} />`],
         ["Operation", title(job.operation)],
+        ...(job.data.source ? [["Producer", html`<span class="name">${visible(job.data.source)}</span>`]] : []),
         ["Progress", html`<${Progress} job=${job} /> <${Figures} job=${job} />`],
         ["Resources", html`<${Links} uris=${job.resources} />`],
         ["Started", html`<${Moment} at=${job.created} />`],
         running && !past
           ? ["Last report", html`<${Age} at=${lastChange(job)} />`]
-          : [running ? "Last report" : "Ended", html`<${Moment} at=${job.last_modified} />, after ${duration(took)}`],
+          : [running ? "Last report" : "Ended", html`<${Moment} at=${ended} />, after ${duration(took)}`],
       ]} />
       <div class="actions">
         ${!past && !viewedOwner() && html`<${Cancel} job=${job} then=${again} />`}
@@ -80,7 +82,7 @@ const drawNode = (job, past) => html`<li>
   ${job.children.length > 0 && html`<ul>${job.children.map((child) => html`<${Node} key=${child.uuid} job=${child} past=${past} />`)}</ul>`}
 </li>`;
 
-const FIGURES = ["progress", "phase", "bytes_done", "bytes_verified", "bytes_per_s", "eta_s", "error", "worker_lost"];
+const FIGURES = ["progress", "phase", "bytes_done", "bytes_verified", "bytes_per_s", "eta_s", "error", "skipped", "lost", "worker_lost"];
 
 function same(one, other) {
   return (

@@ -85,13 +85,15 @@ export function Progress({ job, label }) {
   </span>`;
 }
 
-/** Bytes, rate and time left of a running copy; what is unknown is left out. */
+/** Bytes, rate and time left of a running copy, or what is wrong or odd with a job; what is unknown is left out. */
 export function Figures({ job }) {
-  const { bytes_done: done, bytes_per_s: rate, eta_s: left, error, worker_lost: lost, phase } = job.data;
+  const { bytes_done: done, bytes_per_s: rate, eta_s: left, error, skipped, lost, worker_lost: workerLost, phase } = job.data;
   const outdated = useStore(stale);
   if (error) return html`<span class="error">${visible(error)}</span>`;
-  if (lost) return html`<strong class="error">worker lost, waiting for another</strong>`;
-  if (done === undefined) return null;
+  if (skipped) return html`<span class="figures">skipped: there was nothing to do</span>`;
+  if (lost) return html`<strong class="error">${job.children.some((child) => child.data.lost) ? "a sub-job is lost" : "lost: nothing is heard of it"}</strong>`;
+  if (workerLost) return html`<strong class="error">worker lost, waiting for another</strong>`;
+  if (done === undefined) return phase === "waiting" && html`<span class="figures">waiting</span>`;
   const parts = [copied(job.data)];
   if (outdated) return html`<span class="figures">${parts[0]} when last heard</span>`;
   if (phase === "waiting") parts.push("waiting");
@@ -192,7 +194,7 @@ export const keepFocus = () =>
 /** Cancel a running job, after a confirmation. */
 export const Cancel = ({ job, then }) =>
   job.state === "started" &&
-  html`<${Act} kind="danger" sure="Cancel this job and remove what it has made?" does=${async () => {
+  html`<${Act} kind="danger" sure=${job.data.source ? "Ask this job to stop?" : "Cancel this job and remove what it has made?"} does=${async () => {
     await post(`/jobs/${job.uuid}/action/`, { do: "cancel" });
     await then();
   }}>Cancel<//>`;

@@ -63,4 +63,4 @@ export function valueInWords(value) {
 export const plain = (name) => name.replaceAll("_", " ");
 
 /** What people call an operation. */
-export const title = (operation) => OPERATIONS[operation] ?? plain(operation);
+export const title = (operation) => OPERATIONS[operation] ?? visible(plain(operation));

@@ -201,7 +201,8 @@ def _say(text: str) -> None:
 CALL_S = 10.0
 POLL_S = 30
 ANSWER_MOST = 8 * 2**20
-HTTP_OK, HTTP_REDIRECT, HTTP_UNAUTHORIZED, HTTP_TOO_MANY, HTTP_ERROR = 200, 300, 401, 429, 500
+HTTP_OK, HTTP_REDIRECT, HTTP_NOT_MODIFIED = 200, 300, 304
+HTTP_UNAUTHORIZED, HTTP_TOO_MANY, HTTP_ERROR = 401, 429, 500
 
 
 class Answer(NamedTuple):
@@ -209,6 +210,7 @@ class Answer(NamedTuple):
 
     status: int
     body: Body
+    tag: str = ""
 
     @property
     def is_success(self) -> bool:
@@ -233,8 +235,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
         self._connection: http.client.HTTPConnection | None = None
-        self._unknown: set[str] = set()
-        """Fields that this service does not know."""
+        self._unknown: dict[str, set[str]] = {}
+        """Fields that this service does not know, by the last part of the address."""
 
     def tell(
         self,
@@ -247,33 +249,26 @@ class Ledger:
         within_s: float = CALL_S,
     ) -> Answer:
         """Return what the ledger says, by the first token that it knows; raise `Trouble`."""
-        sent = None if body is None else self._known(body)
+        kind = REGISTER if method == "PUT" else path.rpartition("/")[2]
+        unknown = self._unknown.setdefault(kind, set())
         answer = Answer(HTTP_UNAUTHORIZED, {})
         for token in dict.fromkeys(tokens):
             authorized = {**(headers or {}), "Authorization": f"Bearer {token}"}
-            answer = self._answer(method, path, sent, authorized, within_s)
-            fields = {str(name) for name in _list(answer.body.get("unknown"))} - self._unknown
-            if answer.problem == "unknown-field" and sent is not None and fields:
-                self._unknown |= fields
-                sent = self._known(sent)
-                answer = self._answer(method, path, sent, authorized, within_s)
+            answer = self._answer(method, path, _without(unknown, body), authorized, within_s)
+            said = (str(name) for name in _list(answer.body.get("unknown")))
+            fields = {re.sub(r"\.\d+(?=\.|$)", "", name) for name in said} - unknown
+            if answer.problem == "unknown-field" and fields:
+                unknown |= fields
+                answer = self._answer(method, path, _without(unknown, body), authorized, within_s)
             if answer.status != HTTP_UNAUTHORIZED:
                 break
         return answer
-
-    def _known(self, body: Mapping[str, object], below: str = "") -> Body:
-        """Return what this service knows of it, as far as it has said."""
-        return {
-            name: self._known(_dict(value), f"{below}{name}.") if isinstance(value, dict) else value
-            for name, value in body.items()
-            if below + name not in self._unknown
-        }
 
     def _answer(
         self,
         method: str,
         path: str,
-        body: Body | None,
+        body: object,
         headers: Mapping[str, str],
         within_s: float,
     ) -> Answer:
@@ -316,13 +311,15 @@ class Ledger:
         if response.will_close or response.length:
             self.close()
         status, after = response.status, response.getheader("Retry-After", "")
+        if status == HTTP_NOT_MODIFIED:
+            return Answer(HTTP_OK, {}, response.getheader("ETag", ""))
         said = _dict(json.loads(read or b"{}")) if _is_json(response) else None
         if status == HTTP_TOO_MANY or status >= HTTP_ERROR:
             raise Trouble(f"{self.url}: {status}", float(after) if after.isdigit() else None)
         if said is None or not (status < HTTP_REDIRECT or "type" in said):
             # A proxy, or a page that asks for a login: what the ledger has not said does not count.
             raise Trouble(f"{self.url}: {status}, not from a job ledger")
-        return Answer(status, said)
+        return Answer(status, said, response.getheader("ETag", ""))
 
     def _connect(self) -> tuple[http.client.HTTPConnection, str]:
         import http.client
@@ -342,8 +339,21 @@ class Ledger:
             self._connection = None
 
 
+def _without(names: set[str], value: object, below: str = "") -> object:
+    """Return it without these fields; a dot in a name leads into an object, or all of a list."""
+    if isinstance(value, list):
+        return [_without(names, each, below) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: _without(names, each, f"{below}{name}.")
+        for name, each in value.items()
+        if below + name not in names
+    }
+
+
 def _is_json(response: http.client.HTTPResponse) -> bool:
-    return response.status == 204 or "json" in response.getheader("Content-Type", "")  # noqa: PLR2004
+    return "json" in response.getheader("Content-Type", "")
 
 
 # ------------------------------------------------------------------------------------------- spool
@@ -585,6 +595,10 @@ PARENT_AFTER_S = 0.5
 """After which an unknown parent is asked for again: it may be registered just then."""
 END = "end"
 ATTEMPTS = "attempts"
+SEAL = "seal"
+LABELS = "labels"
+UNTIMED = (SEAL, LABELS)
+"""What is told without an attempt, and without when it was observed."""
 
 
 class Message(NamedTuple):
@@ -593,14 +607,20 @@ class Message(NamedTuple):
     kind: str
     body: Body
 
+    def by(self, attempt: int) -> Message:
+        """Return it as it is told by this attempt, or of it."""
+        if self.kind in UNTIMED:
+            return self
+        name = "after" if self.kind == ATTEMPTS else "attempt"
+        return Message(self.kind, {name: attempt, **self.body})
+
 
 class Record:
     """A job as this process knows it, and what is to be told of it, under the courier's lock."""
 
-    def __init__(self, registration: Body, traceparent: str) -> None:
+    def __init__(self, registration: Body) -> None:
         self.uuid = _new_id()
         self.registration = registration
-        self.traceparent = traceparent
         self.token = ""
         """The job's own, once the ledger has told it."""
         self.attempt = 1
@@ -688,59 +708,46 @@ def _told(body: Body, **more: object) -> Body:
 
 
 def register(
-    ledger: Ledger,
-    uuid: str,
-    body: Body,
-    *,
-    token: str,
-    traceparent: str = "",
-    follows: bool = True,
+    ledger: Ledger, uuid: str, body: Body, *, token: str, follows: bool = True
 ) -> tuple[str, Answer]:
     """Register a job; return its id, and the last answer.
 
-    If it is registered already, the lost attempt is followed, and otherwise it becomes a job of its
-    own, as a run again of the other. If its parent is over it stands on its own.
+    If it is registered already, and nobody works on it, it is taken up; otherwise it becomes a job
+    of its own, as a run again of the other. If its parent is over it stands on its own.
     """
-    headers = {"traceparent": traceparent} if traceparent else {}
 
     def ask(body: Body) -> Answer:
-        return ledger.tell("PUT", f"/jobs/{uuid}", _told(body), tokens=[token], headers=headers)
+        return ledger.tell("PUT", f"/jobs/{uuid}", _told(body), tokens=[token])
 
     answer = ask(body)
     if answer.problem == "already-registered":
-        there = str(_dict(answer.body.get("job")).get("uuid") or answer.body.get("job"))
-        if follows and _is_lost(answer.body):
-            taken = _told({"after": _attempt_of(answer.body), "instance": body.get("instance")})
+        there, after = answer.body.get("job"), answer.body.get("attempt")
+        if follows:  # refused if somebody still works on it, or nobody can any more
+            taken = _told({"after": after, "instance": body.get("instance")})
             followed = ledger.tell("POST", f"/jobs/{there}/attempts", taken, tokens=[token])
             if followed.is_success:
-                return there, followed
+                return str(there), followed
         body = {name: value for name, value in body.items() if name != "external_id"}
         body["rerun_of"] = there
         answer = ask(body)
     if answer.problem == "parent-over":
         answer = ask({name: value for name, value in body.items() if name != "parent"})
-    return str(answer.body.get("uuid") or uuid) if answer.is_success else uuid, answer
+    return str(_dict(answer.body.get("job")).get("uuid") or uuid), answer
 
 
 def tell(ledger: Ledger, line: Line, *, is_buffered: bool) -> tuple[str, Answer]:
     """Tell what a line says; return the id of its job, and the answer."""
-    body = {**line.body, "buffered": True} if is_buffered else dict(line.body)
+    is_marked = is_buffered and line.kind in (REGISTER, REPORT, END)
+    body = {**line.body, "buffered": True} if is_marked else line.body
     if line.kind == REGISTER:
         return register(ledger, line.job, body, token=line.token, follows=not is_buffered)
-    if line.kind == ATTEMPTS:
-        body["after"] = body.pop("attempt", None)
-    path = f"/jobs/{line.job}/{line.kind}"
-    return line.job, ledger.tell("POST", path, _told(body), tokens=[line.token])
+    return line.job, tell_of(ledger, line.job, Message(line.kind, body), tokens=[line.token])
 
 
-def _is_lost(problem: Body) -> bool:
-    conditions = problem.get("conditions", _dict(problem.get("job")).get("conditions"))
-    return any(each == "lost" or _dict(each).get("type") == "lost" for each in _list(conditions))
-
-
-def _attempt_of(problem: Body) -> object:
-    attempt = problem.get("attempt", _dict(problem.get("job")).get("attempt"))
-    return _dict(attempt).get("n", attempt)
+def tell_of(ledger: Ledger, job: str, message: Message, *, tokens: Sequence[str]) -> Answer:
+    """Tell of a job what is no report of how far it is."""
+    body = message.body if message.kind in UNTIMED else _told(message.body)
+    return ledger.tell("POST", f"/jobs/{job}/{message.kind}", body, tokens=tokens)
 
 
 def report(ledger: Ledger, reports: Sequence[tuple[str, str, Body]], token: str) -> list[Answer]:
@@ -821,19 +828,20 @@ class Courier:
         with self._changed:
             if record.is_ended or self._is_closed:
                 return
-            record.is_ended = kind in (END, "seal") and body.get("final") is not False
-            if record.figures and kind in (END, "seal"):
+            record.is_ended = kind in (END, SEAL) and body.get("final") is not False
+            if record.figures and kind in (END, SEAL):
                 self._say(record, REPORT, record.take_figures())
-            self._say(record, kind, {**body, "observed_at": _now()})
+            self._say(record, kind, body if kind in UNTIMED else {**body, "observed_at": _now()})
             self._changed.notify_all()
 
     def end(self, record: Record, body: Body) -> None:
         """Have its end told. A group ends by its children, once it gets no more of them."""
         is_group = record.registration.get("ends") == "children"
-        self.say(record, "seal" if is_group else END, {} if is_group else body)
+        self.say(record, SEAL if is_group else END, {} if is_group else body)
 
     def _say(self, record: Record, kind: str, body: Body) -> None:
-        self._write(record, kind, {"attempt": record.attempt_to_come(), **body})
+        message = Message(kind, body).by(record.attempt_to_come())
+        self._write(record, kind, message.body)
         record.outbox.append(Message(kind, body))
 
     def _write(self, record: Record, kind: str, body: Body) -> None:
@@ -870,7 +878,7 @@ class Courier:
         is_told = self.wait(lambda: not self._untold())
         if is_told:
             Courier.wait_left_s = min(self.wait_left_s, WAIT_S / 2)
-            self.wait(lambda: self._left_behind is None)
+            self.wait(lambda: self._flushes_at > time.monotonic())
         with self._changed:
             self._is_closed = True
             self.spool.close()
@@ -896,7 +904,7 @@ class Courier:
         while not self._is_closed:
             with self._changed:
                 delay = self._due_at() - time.monotonic()
-                if delay > 0:
+                if delay > 0 and not self._is_closed:
                     self._changed.wait(min(delay, DAY_S))
                     continue
             try:
@@ -974,13 +982,16 @@ class Courier:
             record.uuid,
             record.registration,
             token=self.settings.token,
-            traceparent=record.traceparent,
         )
         self._answered()
         with self._changed:
             if answer.problem == "parent-unknown":
-                record.not_before = time.monotonic() + PARENT_AFTER_S
                 self._last_trouble = "the parent is unknown"
+                above = [r for r in self._records if r.uuid == record.registration.get("parent")]
+                for each in above:
+                    each.is_registered = False  # the ledger was restored
+                if not above:
+                    record.not_before = time.monotonic() + PARENT_AFTER_S
                 return
             record.is_answered.set()
             if not answer.is_success:
@@ -1053,21 +1064,25 @@ class Courier:
         for record in waiting:
             while record.is_registered and record.outbox:
                 message = record.outbox[0]
-                body = _told(message.body, attempt=record.attempt)
-                if message.kind == ATTEMPTS:
-                    body = _told(message.body, after=record.attempt)
-                answer = self._ledger.tell(
-                    "POST",
-                    f"/jobs/{record.uuid}/{message.kind}",
-                    body,
-                    tokens=[record.token or self.settings.token, self.settings.token],
-                )
+                if message.kind in (END, SEAL) and self._is_needed_above(record):
+                    break
+                told = message.by(record.attempt)
+                tokens = [record.token or self.settings.token, self.settings.token]
+                answer = tell_of(self._ledger, record.uuid, told, tokens=tokens)
                 self._answered()
                 with self._changed:
                     if self._take_answer(record, message, answer) and record.outbox:
                         del record.outbox[0]
                     if record.is_ended and not record.outbox:
                         self._forget(record)
+
+    def _is_needed_above(self, record: Record) -> bool:
+        """Return whether a job is still to be registered below it, which its end would prevent."""
+        with self._changed:
+            return any(
+                not each.is_registered and each.registration.get("parent") == record.uuid
+                for each in self._records
+            )
 
     def _take_answer(self, record: Record, message: Message, answer: Answer) -> bool:
         """Go by what the ledger says; return whether it has been told."""
@@ -1136,13 +1151,13 @@ class Courier:
     # The thread that listens.
 
     def _listen(self) -> None:
-        ledger = Ledger(self.settings.url)
+        ledger, tags = Ledger(self.settings.url), {"": ""}
         while not self._is_closed:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closed or bool(self._control_path()))
             began = time.monotonic()
             try:
-                self._hear(ledger)
+                self._hear(ledger, tags)
                 pause_s = max(0.0, LISTEN_EVERY_S - (time.monotonic() - began))
             except Trouble as trouble:
                 pause_s = trouble.retry_after_s or PAUSES_S[2]
@@ -1161,7 +1176,8 @@ class Courier:
             return f"/jobs/{running[0].uuid}/control?wait={POLL_S}"
         return f"/control?instance={self.instance}&wait={POLL_S}"
 
-    def _hear(self, ledger: Ledger) -> None:
+    def _hear(self, ledger: Ledger, tags: dict[str, str]) -> None:
+        """Wait until there is something else to tell than what was told before."""
         with self._changed:
             path = self._control_path()
             tokens = [self.settings.token]
@@ -1169,9 +1185,12 @@ class Courier:
                 tokens = [each.token for each in self._records if each.uuid in path] + tokens
         if not path:
             return
-        answer = ledger.tell("GET", path, tokens=tokens, within_s=POLL_S + CALL_S)
+        known = {"If-None-Match": tags[path]} if tags.get(path) else {}
+        within_s = POLL_S + CALL_S
+        answer = ledger.tell("GET", path, tokens=tokens, headers=known, within_s=within_s)
         if not answer.is_success:
             raise Trouble(_refusal(answer), PAUSES_S[-1])
+        tags[path] = answer.tag
         said = [_dict(each) for each in _list(answer.body.get("jobs", [answer.body]))]
         with self._changed:
             for each in said:
@@ -1214,6 +1233,11 @@ class _Left:
         self.lines = file.lines()
         self.read = len(self.lines)
 
+    def needs(self) -> Iterator[str]:
+        """Yield the jobs to be registered before it is told: those it is about, and parents."""
+        for line in self.lines:
+            yield str(line.body.get("parent")) if line.kind == REGISTER else line.job
+
     def close(self) -> None:
         """Leave what is not told."""
         with contextlib.suppress(OSError):
@@ -1253,16 +1277,16 @@ class Flush:
         left.close()
 
     def _trees(self) -> list[list[_Left]]:
-        """Return the spools that nobody else has, each beside those of the jobs above its own."""
+        """Return the spools that nobody else has, each beside those that must be told before it."""
         found = [_Left(file) for file in map(SpoolFile.left_behind, self._paths()) if file]
         places = {line.job: left for left in found for line in left.lines if line.kind == REGISTER}
         trees: dict[int, list[_Left]] = {}
         for left in found:
             top, seen = left, {id(left)}
             while True:
-                parents = (line.body.get("parent") for line in top.lines if line.kind == REGISTER)
-                above = next((places[str(each)] for each in parents if str(each) in places), top)
-                if id(above) in seen:
+                needed = (places.get(job) for job in top.needs())
+                above = next((each for each in needed if each and id(each) not in seen), None)
+                if above is None:
                     break
                 top = above
                 seen.add(id(top))
@@ -1281,7 +1305,7 @@ class Flush:
         registered = {line.job: (left, line) for left, line in lines if line.kind == REGISTER}
         for job in _parents_first(registered):
             yield from self._tell(*registered[job])
-        last = {line.job: line for _, line in lines if line.kind in (END, "seal")}
+        last = {line.job: line for _, line in lines if line.kind in (END, SEAL)}
         before = [each for each in lines if each[1].kind != REGISTER]
         for left, line in before:
             if line is not last.get(line.job):
@@ -1438,7 +1462,12 @@ class Job:
 
     def registration(self, above: Parent, instance: str = "") -> Body:
         """Return what is registered; without an instance, whoever has the token may report."""
-        told = {"parent": above.uuid or None, "instance": instance or None, "observed_at": _now()}
+        told = {
+            "parent": above.uuid or None,
+            "instance": instance or None,
+            "traceparent": _new_traceparent(above.traceparent),
+            "observed_at": _now(),
+        }
         lease = {} if self._options.get("ends") == "children" else {"lease_s": self._lease_s}
         producer = {"host": _host(), "pid": os.getpid(), "agent": AGENT}
         return {**self._options, **lease, "producer": producer, **_without_empty(told)}
@@ -1448,8 +1477,7 @@ class Job:
         self._courier = _the_courier()
         if self._courier is not None:
             above = _parent_of(self._parent)
-            registration = self.registration(above, self._courier.instance)
-            self._record = Record(registration, _new_traceparent(above.traceparent))
+            self._record = Record(self.registration(above, self._courier.instance))
         return self
 
     def begin(self) -> Job:
@@ -1466,13 +1494,12 @@ class Job:
         reason: str | None = None,
         error: Mapping[str, object] | None = None,
         exit_code: int | None = None,
-        signal_number: int | None = None,
-        note: str | None = None,
+        signal_name: str | None = None,
     ) -> None:
         """Say how it has ended. Whoever leaves the block need not."""
-        has_exited = exit_code is not None or signal_number is not None
-        exited = {"code": exit_code, "signal": signal_number} if has_exited else None
-        body = {"outcome": outcome, "reason": reason, "error": error, "exit": exited, "note": note}
+        has_exited = exit_code is not None or signal_name is not None
+        exited = {"code": exit_code, "signal": signal_name} if has_exited else None
+        body = {"outcome": outcome, "reason": reason, "error": error, "exit": exited}
         self.finish({**body, "result": self._result})
 
     def finish(self, body: Mapping[str, object]) -> None:
@@ -1532,10 +1559,9 @@ class Job:
         """Say how many items are `ok`, `failed` and `skipped`, and how many are in `total`."""
         self._change({"items": {name: _figure(count) for name, count in counts.items()}})
 
-    def waiting(self, what: str, until: datetime | None = None) -> None:
+    def waiting(self, what: str, until: datetime) -> None:
         """Say for what it waits; until then nothing is expected of it."""
-        told = {"for": _text(what), "until": until.isoformat() if until else None}
-        self._change({"waiting": _without_empty(told)})
+        self._change({"waiting": {"for": _text(what), "until": until.astimezone().isoformat()}})
 
     @contextlib.contextmanager
     def phase(self, name: str, of: int | None = None) -> Iterator[None]:
@@ -1572,7 +1598,7 @@ class Job:
 
     def label(self, *removed: str, **labels: str) -> None:
         """Set labels, and remove others; keys that are no names go into `labels` of the job."""
-        self._say("labels", {"set": labels, "remove": list(removed)})
+        self._say(LABELS, {"set": labels, "remove": list(removed)})
 
     def child(self, operation: str, **options: Any) -> Job:
         """Return a job below this one, with the same options as any job."""
@@ -1598,7 +1624,7 @@ class Job:
 
     @property
     def traceparent(self) -> str:
-        return self._record.traceparent if self._record else ""
+        return str(self._record.registration["traceparent"]) if self._record else ""
 
     @property
     def is_ours(self) -> bool:
@@ -1878,9 +1904,9 @@ def tracked(operation: str, **options: Any) -> Callable[[F], F]:
 
 DEADLINE_PASSED, WRAPPER_FAILED, NOT_EXECUTABLE, NOT_FOUND = 124, 125, 126, 127
 TAIL_BYTES = 4096
-PIECE_BYTES = 2**18
-F_GETPIPE_SZ = 1032
-"""Linux; Python knows it from 3.10 on."""
+PIECE_BYTES = 2**20
+F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
+"""Of Linux; Python knows them from 3.10 on."""
 SILENCE_S = 0.2
 LOOK_EVERY_S = 1.0
 PARSE_EVERY_S = 0.5
@@ -1943,6 +1969,8 @@ class Pump(threading.Thread):
     def __init__(self, target: int, read: Callable[[str], Figures | None] | None) -> None:
         super().__init__(name="job-ledger-pump", daemon=True)
         self.source, self.inlet = os.pipe()
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(self.source, F_SETPIPE_SZ, PIECE_BYTES)
         self.figures: Figures | None = None
         self.tail = b""
         self._target = target
@@ -2282,8 +2310,8 @@ class Run:
 
     def _end_of(self, status: int) -> Body:
         """Return how it has ended."""
-        by_signal = status < 0
-        exited = {"code": None if by_signal else status, "signal": -status if by_signal else None}
+        by_signal, name = status < 0, _signal_name(-status)
+        exited = {"code": None if by_signal else status, "signal": name if by_signal else None}
         if status == 0 and not self.is_overdue:
             return {"outcome": "succeeded", "exit": exited}
         if self.is_overdue:
@@ -2293,8 +2321,8 @@ class Run:
             reason = "requested" if self.job.is_cancel_requested else "interrupted"
         else:
             outcome, reason = "failed", "signal" if by_signal else "program"
-        kind = f"signal.{_signal_name(-status)}" if by_signal else f"exit.{status}"
-        error = {"type": kind, "message": self._tail() or None}
+        kind = f"signal.{name}" if by_signal else f"exit.{status}"
+        error = {"type": kind, "tail": self._tail() or None}
         return {
             "outcome": outcome,
             "reason": reason,
@@ -2324,7 +2352,7 @@ class Run:
 
 def _signal_name(number: int) -> str:
     try:
-        return signal.Signals(number).name[3:]
+        return signal.Signals(number).name
     except ValueError:
         return str(number)
 

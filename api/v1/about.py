@@ -6,6 +6,7 @@ from api.http.fields import Representation
 from api.http.responses import json_answer
 from api.service.version import VERSION
 from api.v1.bodies import END_BYTES, REGISTRATION_BYTES, REPORT_BYTES
+from api.v1.sdk import sdk
 from ledger.domain.labels import CHANGES_MOST, LABELS_MOST
 
 FEATURES: tuple[str, ...] = ("lenient", "problems")
@@ -22,11 +23,21 @@ class AboutLimits(Representation, frozen=True):
     label_changes: int = CHANGES_MOST
 
 
+class AboutSdk(Representation, frozen=True):
+    """The SDK for Python of this release. Its address is for its version only."""
+
+    version: str
+    address: str
+    sha256: str
+
+
 class About(Representation, frozen=True):
     version: str
     features: tuple[str, ...]
     limits: AboutLimits
+    sdk: AboutSdk
 
 
 async def show_about(request: web.Request) -> web.Response:
-    return json_answer(About(VERSION, FEATURES, AboutLimits()))
+    found = AboutSdk(sdk().version, sdk().address, sdk().sha256)
+    return json_answer(About(VERSION, FEATURES, AboutLimits(), found))

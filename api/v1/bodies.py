@@ -96,11 +96,12 @@ def decode_strictly(value: object, kind: type[B], *, lenient: bool) -> Given[B]:
 
 
 _PLACE = re.compile(r" - at `(?:key` in `)?\$\.?([^`]*)`$")
+_INDEX = re.compile(r"\[[0-9.]*\]")
 _MISSING = re.compile("missing required field `([^`]+)`")
 
 
 def _bad_value(error: ValidationError, kind: type[Struct]) -> Problem:
-    """Return the problem of a value, with the path to its place."""
+    """Return the problem of a value, with the path to its field."""
     told, where = str(error), _PLACE.search(str(error))
     path, missing = where[1] if where else "", _MISSING.search(told)
     if missing:
@@ -108,7 +109,7 @@ def _bad_value(error: ValidationError, kind: type[Struct]) -> Problem:
     said = str(refusal(error, kind))
     if ONE_LINE in told:
         said = f"{path} must be one line without control or bidirectional characters"
-    return Problem("bad-value", said, {"field": path.replace("[...]", "")})
+    return Problem("bad-value", said, {"field": _INDEX.sub("", path)})
 
 
 _type_of = cache(inspect.type_info)

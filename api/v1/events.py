@@ -17,7 +17,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from api.http.fields import Time, about
 from api.http.long_poll import wait_of
-from api.http.requests import ASKING, POSITION, number, owner_of
+from api.http.permissions.call_rates import polling
+from api.http.requests import POSITION, number, owner_of
 from api.http.responses import encode
 from api.http.streams import read_in_lane
 from api.service.service import Service
@@ -82,7 +83,6 @@ class Events:
         self._ledger = service.ledger
         self._views = service.views
         self._feed = service.feed
-        self._admission = service.admission
         self._origin = service.checkpoints.verifier.name
         self._reader = EventReader()
 
@@ -98,7 +98,7 @@ class Events:
 
         if not wait_s:
             return self._answer(request, await read(place), wanted.owner)
-        with self._admission.take(request[ASKING], "long-polls"):
+        with polling(request):
             step = await self._wait(read, place, wanted.owner, wait_s)
         return self._answer(request, step, wanted.owner)
 

@@ -122,7 +122,7 @@ def happened_at(
     """Return by our clock when something happened that the client observed by its own.
 
     It takes as long until the receipt as it took until it was sent. Without both times it happened
-    at the receipt.
+    at the receipt, and never after it.
     """
     if observed_at is None or sent_at is None:
         return received_at

@@ -11,10 +11,10 @@ from msgspec import UNSET, UnsetType
 from api.http.etags import tag_of
 from api.http.fields import Reference, Representation, about
 from api.http.outcome import Changed, show
+from api.http.permissions.scopes import JOB_SCOPES
 from api.http.record import record_command
-from api.http.requests import GRANT, owner_of, uuid_in_url
+from api.http.requests import CALLER, GRANT, owner_of, uuid_in_url
 from api.http.responses import answer_of, encode
-from api.http.scopes import JOB_SCOPES
 from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.problems import Problem
@@ -22,7 +22,10 @@ from api.v1.representation import ExpectedDuration, Job, Live, represent
 from api.v1.stops import cancels_of, may_know
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
-from ledger.store.tables import leases, spent_ids
+from ledger.domain.producers.leases import Lease
+from ledger.leases.reporting import Live as LiveAttempt
+from ledger.store.tables import spent_ids
+from ledger.store.tables.leases import find_many
 from projections.views.producers.jobs import ShownJob
 from projections.views.producers.series import UNKNOWN
 from projections.views.snapshot import Snapshot
@@ -48,6 +51,7 @@ class Jobs:
     def __init__(self, service: Service) -> None:
         self._ledger = service.ledger
         self._views = service.views
+        self._reporting = service.reporting
         self._now = service.now
 
     async def one(self, request: web.Request) -> web.Response:
@@ -78,6 +82,11 @@ class Jobs:
         changed = Changed(200, (reference(uuid),))
         await record_command(request, self._ledger, command, changed)
 
+    async def record_last(self, request: web.Request, known: ShownJob, attempt: int) -> None:
+        """Record what an attempt said last before it ends, if no event has."""
+        if known.produced is not None and known.produced.attempt == attempt:
+            await self._reporting.record_last(known.uuid, request[CALLER])
+
     async def shown(self, request: web.Request, uuid: str) -> Job:
         """Return the job as it is after a change."""
 
@@ -93,7 +102,9 @@ class Jobs:
             if shown is None:
                 self._found(request, uuid)
                 raise JobNotFound(uuid)
-            (job,) = represent_all(snapshot, [shown], owner, now, may_know(request))
+            (job,) = represent_all(
+                snapshot, [shown], owner, now, known=may_know(request), live=self._reporting.live
+            )
         return job
 
     async def check_running(self, request: web.Request) -> None:
@@ -125,14 +136,16 @@ def represent_all(
     jobs: Sequence[ShownJob],
     owner: str,
     now: datetime,
+    *,
     known: Callable[[str], bool],
+    live: Callable[[str, Lease | None], LiveAttempt | None],
 ) -> list[Job]:
     """Return jobs of an account with what is not recorded with them; `known` as in `cancels_of`."""
     uuids = [each.uuid for each in jobs]
-    cancels, heard = cancels_of(snapshot.cursor, uuids, now, known), dict[str, datetime | None]()
-    for uuid in uuids:
-        lease = leases.find(snapshot.cursor, uuid)
-        heard[uuid] = None if lease is None else lease.heard
+    cancels, held = (
+        cancels_of(snapshot.cursor, uuids, now, known),
+        find_many(snapshot.cursor, uuids),
+    )
     series = {each.uuid: each.series for each in jobs if each.series is not None}
     expected = snapshot.expected(owner, sorted(set(series.values()))) if series else {}
     return [
@@ -141,7 +154,7 @@ def represent_all(
             Live(
                 cancels.get(each.uuid),
                 ExpectedDuration(*expected.get(series.get(each.uuid, ""), UNKNOWN)),
-                heard[each.uuid],
+                live(each.uuid, held.get(each.uuid)),
             ),
         )
         for each in jobs

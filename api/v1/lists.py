@@ -69,6 +69,7 @@ class Lists:
     def __init__(self, service: Service) -> None:
         self._views = service.views
         self._now = service.now
+        self._reporting = service.reporting
 
     async def list(self, request: web.Request) -> web.Response:
         """List jobs, the newest first, or those that have ended, the last to end first."""
@@ -81,7 +82,9 @@ class Lists:
             with self._views.long_snapshot() as snapshot:
                 step = snapshot.job_page(page.owner, page.wanted, now, key=key, limit=page.limit)
                 shown = snapshot.shown_jobs(step.uuids, page.owner, now)
-                jobs = represent_all(snapshot, shown, page.owner, now, known)
+                jobs = represent_all(
+                    snapshot, shown, page.owner, now, known=known, live=self._reporting.live
+                )
             following = None if step.next is None else cursor_of(step.next, page.filters)
             return JobList(tuple(jobs), following)
 

@@ -233,7 +233,7 @@ def _began(body: NewJob, received_at: datetime) -> datetime:
     A `started_at` without `sent_at` is taken as it was said: there is no other sign of that time.
     """
     if body.started_at is not None and body.sent_at is None:
-        return body.started_at
+        return min(body.started_at, received_at)
     return happened_at(body.started_at or body.observed_at, body.sent_at, received_at)
 
 

@@ -4,9 +4,8 @@ This is what producers call most. A report is never refused for its figures, nor
 """
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
@@ -14,8 +13,10 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 from msgspec.structs import replace
 
+from api.accounts.grants import Grant, ScopeMissing
+from api.accounts.scopes import Scope
 from api.http.fields import UUID, Representation, about
-from api.http.requests import CALLER, owner_of, uuid_in_url
+from api.http.requests import CALLER, GRANT, owner_of, uuid_in_url
 from api.http.responses import json_answer
 from api.service.service import Service
 from api.text.wording import Wording
@@ -28,8 +29,10 @@ from api.v1.bodies import (
     read_strictly,
     read_value,
 )
+from api.v1.given import Moment, happened_at
 from api.v1.problems import bad_value, problem_answer
 from api.v1.stops import Cancel, may_know, shown
+from ledger.domain.aggregates.job import Job
 from ledger.domain.errors import Expected
 from ledger.domain.errors.jobs import JobNotFound
 from ledger.domain.events.producers import Holder, Items, Phase, ProgressReported, TotalIs
@@ -42,13 +45,13 @@ BATCH_BYTES = 1024**2
 BATCH_MOST = 500
 UNIT_LENGTH = 16
 NAME_BYTES = 200
+SCOPE: Scope = "jobs:report"
 AT_ONCE = 50
 """Reports of a batch that are taken beside each other."""
 
 Number = Annotated[
     int | float, about("Fractions are cut; what cannot be is brought inside 0 to 2^53 - 1.")
 ]
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class GivenProgress(Strict, frozen=True):
@@ -194,12 +197,12 @@ class Reports:
     async def _take(
         self, request: web.Request, uuid: str, body: ReportBody, ignored: tuple[str, ...]
     ) -> ReportAnswer:
-        figures = _Figures(body, self._now())
+        figures, grant = _Figures(body, self._now()), request[GRANT]
         report = Report(
             uuid,
             owner_of(request),
-            _holder(request),
-            lambda _: body.attempt,
+            _holder(grant),
+            lambda job: attempt_of(grant, job, body.attempt),
             figures.said,
             figures.message,
             figures.wording.words,
@@ -208,7 +211,7 @@ class Reports:
             body.cancel_seen,
             None
             if body.waiting is None
-            else Waiting(storable(body.waiting.for_, NAME_BYTES), body.waiting.until),
+            else Waiting(storable(body.waiting.for_, NAME_BYTES), body.waiting.until, self._now()),
         )
         taken = await self._reporting.take(report, request[CALLER])
         return ReportAnswer(
@@ -241,9 +244,18 @@ def _read(request: web.Request, item: object) -> Given[JobReportBody]:
     return decode_strictly(item, JobReportBody, lenient=is_lenient(request))
 
 
-def _holder(request: web.Request) -> Holder:
-    """Return who makes an attempt that the ledger does not know; without a token, the account."""
-    return Holder(hashlib.sha256(owner_of(request).encode()).hexdigest())
+def attempt_of(grant: Grant, job: Job, said: int | None) -> int | None:
+    """Return which attempt a report is about; raise what the token may not do."""
+    if grant.job is not None and grant.job.job != job.uuid:
+        raise ScopeMissing(f"the token is for job {grant.job.job}", SCOPE)
+    if job.produced is not None and not grant.reaches(job.produced.registered, SCOPE):
+        raise ScopeMissing("the token does not reach this job", SCOPE)
+    return grant.attempt_of(job, said)
+
+
+def _holder(grant: Grant) -> Holder | None:
+    """Return who makes an attempt, if the token proves that."""
+    return None if grant.job is None else Holder(grant.job.instance, grant.token)
 
 
 class _Figures:
@@ -275,7 +287,7 @@ class _Figures:
             fields["message"] = self.wording.text(self.message, MESSAGE_MOST)
         if not fields:
             return None
-        at = _happened_at(body, now)
+        at = happened_at(body.observed_at, body.sent_at, now)
         report = replace(ProgressReported(0, at), **fields)
         return Said(report, frozenset(fields))
 
@@ -292,9 +304,3 @@ class _Figures:
             return None
         self.are_clamped |= not 0 <= said <= MOST
         return clamped(said)
-
-
-def _happened_at(body: ReportBody, now: datetime) -> datetime:
-    if body.observed_at is None or body.sent_at is None:
-        return now
-    return now - max(body.sent_at - body.observed_at, timedelta(0))

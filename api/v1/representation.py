@@ -1,6 +1,6 @@
 """The job as `/api/v1` shows it everywhere, and the one place that makes it."""
 
-from datetime import datetime
+from collections.abc import Iterator
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
@@ -8,9 +8,19 @@ from msgspec import Meta
 from api.http.fields import Count, Representation, Time, Uuid
 from api.v1.stops import Cancel
 from ledger.domain.aggregates.produced import Produced
-from ledger.domain.events.producers import Exit, Limits, Link, Outcome, Subject, TotalIs
+from ledger.domain.events.producers import (
+    Exit,
+    Limits,
+    Link,
+    Outcome,
+    ProgressReported,
+    Subject,
+    TotalIs,
+)
 from ledger.domain.producers.standing import ConditionType, State
 from ledger.domain.producers.texts import ERROR, MESSAGE, TAIL, TITLE
+from ledger.leases.figures import Pace, pace_of
+from ledger.leases.reporting import Live as LiveAttempt
 from ledger.store.parameters import timestamp, timestamp_or_none
 from projections.views.producers.jobs import ShownJob
 
@@ -156,7 +166,7 @@ class Live(NamedTuple):
 
     cancel: Cancel | None = None
     expected: ExpectedDuration = ExpectedDuration(None, None)
-    heard: datetime | None = None
+    attempt: LiveAttempt | None = None
 
 
 NOTHING_LIVE = Live()
@@ -166,7 +176,7 @@ def represent(shown: ShownJob, live: Live = NOTHING_LIVE) -> Job:
     """Return the job as it is shown; one of ours has nothing that only producers say."""
     row, produced = shown.job, shown.produced
     registered = None if produced is None else produced.registered
-    outcome = _outcome(shown)
+    outcome, said = _outcome(shown), _said(produced, live.attempt)
     return Job(
         uuid=row.uuid,
         operation=row.operation,
@@ -177,17 +187,15 @@ def represent(shown: ShownJob, live: Live = NOTHING_LIVE) -> Job:
         labels=dict(shown.labels),
         state=shown.state,
         done=row.ended is not None,
-        conditions=tuple(
-            JobCondition(each.type, timestamp(each.since)) for each in shown.conditions
-        ),
+        conditions=tuple(_conditions(shown, live.attempt)),
         outcome=outcome,
         reason=None if produced is None else produced.reason,
         late=None if produced is None else produced.late,
-        attempt=_attempt(produced, live.heard),
-        progress=_progress(produced, outcome),
-        items=_items(produced),
-        phase=_phase(produced),
-        message=_message(shown),
+        attempt=_attempt(produced, live.attempt),
+        progress=_progress(produced, said, outcome, live.attempt),
+        items=_items(said),
+        phase=_phase(said),
+        message=_message(shown, said, live.attempt),
         expected_s=live.expected,
         parent=row.parent,
         root=row.root,
@@ -225,10 +233,29 @@ def _outcome(shown: ShownJob) -> Outcome | None:
             return outcome
 
 
-def _attempt(produced: Produced | None, heard: datetime | None) -> JobAttempt | None:
+def _said(produced: Produced | None, live: LiveAttempt | None) -> ProgressReported | None:
+    """Return how things stand by the newest report, which may be no event."""
+    if live is not None and live.figures is not None:
+        return live.figures.report
+    return None if produced is None else produced.reported
+
+
+def _conditions(shown: ShownJob, live: LiveAttempt | None) -> Iterator[JobCondition]:
+    """Yield what is recorded, and what only the lease says."""
+    recorded = {each.type for each in shown.conditions}
+    for each in shown.conditions:
+        yield JobCondition(each.type, timestamp(each.since))
+    if live is not None and live.lost is not None and "lost" not in recorded:
+        yield JobCondition("lost", timestamp(live.lost))
+    if live is not None and live.waiting is not None and "waiting" not in recorded:
+        yield JobCondition("waiting", timestamp(live.waiting.since))
+
+
+def _attempt(produced: Produced | None, live: LiveAttempt | None) -> JobAttempt | None:
     if produced is None or produced.attempt == 0:
         return None
     holder, reported = produced.holder, produced.reported
+    heard = None if live is None else live.heard
     if heard is None:
         heard = produced.began if reported is None else reported.happened_at
     return JobAttempt(
@@ -240,39 +267,51 @@ def _attempt(produced: Produced | None, heard: datetime | None) -> JobAttempt | 
     )
 
 
-def _progress(produced: Produced | None, outcome: Outcome | None) -> JobProgress | None:
-    if produced is None or produced.reported is None:
+def _progress(
+    produced: Produced | None,
+    said: ProgressReported | None,
+    outcome: Outcome | None,
+    live: LiveAttempt | None,
+) -> JobProgress | None:
+    if produced is None or said is None:
         return None
-    said, succeeded = produced.reported, outcome in ("succeeded", "skipped")
+    pace = Pace() if live is None or live.figures is None else pace_of(live.figures)
+    reported, moved_at = produced.reported, produced.moved_at
+    if reported is None or reported.done != said.done:
+        moved_at = said.happened_at
     return JobProgress(
         done=said.done,
         total=said.total,
         unit=said.unit,
         total_is=said.total_is,
-        percent=COMPLETE if succeeded else said.percent,
-        rate_per_s=None,
-        left_s=None,
-        moved_at=timestamp_or_none(produced.moved_at),
+        percent=COMPLETE if outcome in ("succeeded", "skipped") else said.percent,
+        rate_per_s=pace.rate_per_s,
+        left_s=pace.left_s,
+        moved_at=timestamp_or_none(moved_at),
     )
 
 
-def _items(produced: Produced | None) -> JobItems | None:
-    if produced is None or produced.reported is None or produced.reported.items is None:
+def _items(said: ProgressReported | None) -> JobItems | None:
+    if said is None or said.items is None:
         return None
-    items = produced.reported.items
+    items = said.items
     return JobItems(items.ok, items.failed, items.skipped, items.total)
 
 
-def _phase(produced: Produced | None) -> JobPhase | None:
-    if produced is None or produced.reported is None or produced.reported.phase is None:
+def _phase(said: ProgressReported | None) -> JobPhase | None:
+    if said is None or said.phase is None:
         return None
-    phase = produced.reported.phase
+    phase = said.phase
     return JobPhase(phase.name, phase.n, phase.of)
 
 
-def _message(shown: ShownJob) -> str | None:
+def _message(
+    shown: ShownJob, said: ProgressReported | None, live: LiveAttempt | None
+) -> str | None:
     """Return the last message of the phase that the job is in."""
-    phase = _phase(shown.produced)
+    if live is not None and live.figures is not None and live.figures.message:
+        return live.figures.message
+    phase = None if said is None else said.phase
     return shown.texts.get(MESSAGE if phase is None else f"{MESSAGE}/{phase.name}")
 
 

@@ -23,6 +23,7 @@ from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
 from api.v1.registration import Registration
 from api.v1.reports import Reports
+from api.v1.sdk import get_sdk
 from api.v1.stopping.cancels import Cancels
 from api.v1.stopping.control import OF_INSTANCE, OF_JOB, Controls
 from api.v1.stopping.plans import Plans
@@ -35,13 +36,15 @@ JOB = "/jobs/{uuid}"
 def add_v1(app: web.Application, service: Service) -> None:
     """Add all URLs below `/api/v1`, and let their errors be problem documents."""
     app[ERROR_ANSWERS][V1_ROOT] = problem_answer
+    # The router tries the most frequent URLs first.
+    reports = Reports(service)
+    _add(app, f"{JOB}/reports", post=reports.report)
+    _add(app, "/reports", post=reports.report_many)
     _add(app, "", get=show_about, access="public")
     jobs = Jobs(service)
     _add_jobs(app, service, jobs)
     _add(app, "/problems/{name}", get=explain_problem, access="public")
-    reports = Reports(service)
-    _add(app, "/jobs/{uuid}/reports", post=reports.report)
-    _add(app, "/reports", post=reports.report_many)
+    _add(app, "/sdk/{name}", get=get_sdk, access="public")
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
     _add(app, "/cancels", post=Plans(service).cancel)
     controls = Controls(service)

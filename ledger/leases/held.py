@@ -72,6 +72,8 @@ class HeldBeats:
         self._oldest_s = math.inf
         """When the oldest beat came that was answered, and is not written."""
         self._urgent = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        """Wakes who writes once the first of what is pending was held for long enough."""
 
     def may_hold(self, job: str, attempt: int) -> bool:
         """Return whether a beat that comes now may be answered before it is written."""
@@ -122,11 +124,15 @@ class HeldBeats:
         pending = self._pending.get(key)
         if pending is None:
             pending = self._pending[key] = _Pending(renewal, self._elapsed_s())
-            if len(self._pending) == 1:
-                asyncio.get_running_loop().call_later(HELD_S, self._urgent.set)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(HELD_S, self._wake)
         else:
             pending.renewal = merged(pending.renewal, renewal)
         return pending
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._urgent.set()
 
     async def _write_some(self, some: Sequence[_Pending]) -> None:
         began_s = self._elapsed_s()

@@ -4,9 +4,11 @@ A report says how things stand. It is never refused for its figures, and never f
 what is not worth an event is shown until the next report.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +18,12 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.produced import Produced
 from ledger.domain.errors import Refusal
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound, JobOver
-from ledger.domain.errors.producers import AttemptReplaced, JobForced, NobodyWorks
+from ledger.domain.errors.producers import (
+    AttemptReplaced,
+    AttemptTaken,
+    JobForced,
+    NobodyWorks,
+)
 from ledger.domain.errors.store import StoreFull
 from ledger.domain.events.producers import Holder, Outcome, ProgressReported
 from ledger.domain.producers.commands import ReportProgress, SeeCancel, TakeUpJob
@@ -24,7 +31,7 @@ from ledger.domain.producers.leases import Lease, lease_of
 from ledger.domain.producers.progress import becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
 from ledger.domain.producers.texts import Words
-from ledger.leases.figures import Figures, Waiting, encode, figures_of, waiting_of
+from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
 from ledger.leases.held import HeldBeats, boot_time_s
 from ledger.leases.known import Known, KnownJobs
 from ledger.store.tables import spent_ids
@@ -55,13 +62,13 @@ class Report(Struct, frozen=True, gc=False):
     """A report as it came.
 
     `attempt_of` returns the attempt that it is about, given the job as it is; None for the newest.
-    It raises what the caller may not do. `holder` is who makes the attempt. `words` are those of
-    the message.
+    It raises what the caller may not do. `holder` is who makes the attempt; None if the token does
+    not prove that. `words` are those of the message.
     """
 
     job: str
     owner: str
-    holder: Holder
+    holder: Holder | None
     attempt_of: Callable[[Job], int | None]
     said: Said | None = None
     message: str | None = None
@@ -139,13 +146,13 @@ class Reporting:
 
     async def _take(self, report: Report, by: Caller) -> Answer:
         known = await self._known.find(report.job)
-        job, produced = self._own(report, known)
+        job, produced = await self._own(report, known)
         said = report.attempt_of(job)
         attempt = job.attempt if said is None else said
         if job.state != "started":
             return _over(job, produced, attempt)
         if attempt > job.attempt:
-            await self._go_on(report, attempt, by)
+            await self._go_on(report, attempt, job.attempt, by)
             raise _Moved
         _check_attempt(job, attempt)
         if produced.queued or produced.is_group or not job.attempt:
@@ -157,16 +164,19 @@ class Reporting:
             return await self._answer(known, report, duplicate=True)
         return await self._take_new(report, known, job, produced, by)
 
-    def _own(self, report: Report, known: Known) -> tuple[Job, Produced]:
+    async def _own(self, report: Report, known: Known) -> tuple[Job, Produced]:
         job = known.job
         if job is not None and job.owner == report.owner and job.produced is not None:
             return job, job.produced
-        if job is None and self._ledger.read(lambda c: spent_ids.is_spent(c, report.job)):
+        is_spent = partial(spent_ids.is_spent, job=report.job)
+        if job is None and await asyncio.to_thread(self._ledger.read, is_spent):
             raise JobDiscarded(report.job)
         raise JobNotFound(report.job)
 
-    async def _go_on(self, report: Report, attempt: int, by: Caller) -> None:
-        """Begin an attempt that this ledger does not know: it was restored."""
+    async def _go_on(self, report: Report, attempt: int, current: int, by: Caller) -> None:
+        """Begin an attempt that this ledger does not know: it was restored, as the token proves."""
+        if report.holder is None:
+            raise AttemptTaken(report.job, current)
         command = TakeUpJob(report.job, attempt - 1, report.holder, number=attempt)
         with suppress(JobOver):
             await self._ledger.execute(command, by)
@@ -268,6 +278,18 @@ class Reporting:
             report_every_s=SELDOM_S if is_slow else EVERY_S,
         )
 
+    async def record_last(self, uuid: str, by: Caller) -> None:
+        """Record what the attempt said last, if no event has: its job is about to end."""
+        known = await self._known.find(uuid)
+        job, figures = known.job, known.figures
+        if job is None or job.produced is None or figures is None or job.state != "started":
+            return
+        recorded = job.produced.reported
+        if recorded is not None and _same(figures.report, recorded):
+            return
+        with suppress(Refusal, StoreFull):
+            await self._ledger.execute(ReportProgress(uuid, figures.report), by)
+
     async def stop_of(self, job: Job) -> Stop | None:
         """Return why a job is asked to stop, as this process knows of it now."""
         return asked_to_stop(job, await self._known.line(job))
@@ -325,7 +347,12 @@ def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> 
         stands = replace(stands, **kept)
     shown = _highest(produced.shown, None if before is None else before.report.percent)
     message = report.message if before is None else report.message or before.message
-    return Figures(replace(stands, percent=percent(stands, shown)), message)
+    return figures_after(before, replace(stands, percent=percent(stands, shown)), message)
+
+
+def _same(one: ProgressReported, other: ProgressReported) -> bool:
+    """Return whether two reports say the same of how things stand."""
+    return all(getattr(one, field) == getattr(other, field) for field in _KEPT)
 
 
 _KEPT = ("done", "total", "unit", "total_is", "items", "phase")

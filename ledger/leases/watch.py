@@ -12,6 +12,7 @@ from typing import assert_never
 from ledger.application import Ledger
 from ledger.domain.commands import Command
 from ledger.domain.errors import Refusal
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import AbandonJob, LoseProducer, RequestCancel
 from ledger.domain.producers.leases import Forget, Lease, LeaseChange, expected
@@ -70,8 +71,8 @@ class Watch:
     async def _execute(self, command: Command) -> None:
         try:
             await self._ledger.execute(command, _SYSTEM)
-        except Refusal as refusal:
-            log.info("%s: %s", type(command).__name__, refusal)
+        except (Refusal, StoreUnreachable) as error:  # it is looked at again
+            log.info("%s: %s", type(command).__name__, error)
 
     async def _correct(self, over: Sequence[Lease]) -> None:
         """Let rows say what the record does that are as they were: nobody would look at them."""

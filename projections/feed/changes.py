@@ -7,6 +7,7 @@ from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import ENDINGS, Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
+from ledger.domain.aggregates.token import Token
 from ledger.domain.events import Event
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.domain.events.jobs import ChildAttached, ChildEnded, JobAttemptStarted, ProgressUpdated
@@ -68,8 +69,8 @@ class Changes:
         for stream, state in concerned:
             kind, _, uuid = stream.partition("-")
             match state:
-                case Job():
-                    continue  # its events say what happened to it
+                case Job() | Token():
+                    continue  # a job's events say what happened to it; nobody follows tokens
                 case Drive() | Server() | Keypair() if state.deleted:
                     self.gone[uuid] = None
                 case _:

@@ -157,6 +157,14 @@ class Jobs(Reader):
         """Return how many jobs of all accounts are in each state that occurs."""
         return dict(self._all(f"SELECT state, count(*) FROM jobs_g{self._g} GROUP BY state"))
 
+    def count_produced(self) -> dict[str, int]:
+        """Return how many jobs of producers run, are lost, or ended in each way that occurs."""
+        found = self._all(
+            f"SELECT outcome, worker_lost, count(*) FROM jobs_g{self._g} WHERE source IS NOT NULL"
+            " GROUP BY outcome, worker_lost"
+        )
+        return {outcome or ("lost" if lost else "running"): count for outcome, lost, count in found}
+
     def count_running_roots(self, owner: str) -> int:
         """Return how many jobs of the account run and are not below another one."""
         return self._count(

@@ -28,7 +28,7 @@ _JOB_END = end_position("'job-' || job.uuid")
 
 PAGE = 500
 """Trees, or deleted things, that are read from one snapshot."""
-FIRST_ENDS = 50
+FIRST_ENDS = 100
 """Trees that are looked at together to find the one that is due next."""
 
 
@@ -145,35 +145,42 @@ def first_end(
     only ones, and with them roots ended last.
     """
     first, after = None, BEGINNING
-    while ends := _ends_of_trees(cursor, parked, after):
-        roots = [root for root, _, _ in ends]
-        staying = set(staying_among(cursor, [key.name for key in roots], terms, moment, {}))
-        for root, of_tree, fault in ends:
+    while roots := _ended_roots(cursor, after):
+        staying = set(staying_among(cursor, [root.name for root in roots], terms, moment, {}))
+        for root in roots:
             if first is not None and datetime.fromisoformat(root.at) >= first:
                 return first  # no tree ends before its root
-            if root.name not in staying:
-                ended = datetime.fromisoformat(of_tree)
-                ended = ended if fault is None else max(ended, moment_of(fault))
+            ended = None if root.name in staying else _end_of_tree(cursor, root.name, parked)
+            if ended is not None:
                 first = ended if first is None else min(first, ended)
         after = roots[-1]
     return first
 
 
-def _ends_of_trees(
-    cursor: Cursor, parked: Sequence[str], after: Key
-) -> list[tuple[Key, str, int | None]]:
-    """Return roots of trees that have ended, when the trees did, and what tells of their faults."""
+def _ended_roots(cursor: Cursor, after: Key) -> list[Key]:
+    cursor.execute(
+        f"SELECT ended, uuid FROM jobs_g{live_generation(cursor)} WHERE parent IS NULL"
+        " AND state <> 'started' AND (ended, uuid) > (?, ?) ORDER BY ended, uuid LIMIT ?",
+        (*after, FIRST_ENDS),
+    )
+    return [Key(*row) for row in cursor.fetchall()]
+
+
+def _end_of_tree(cursor: Cursor, root: str, parked: Sequence[str]) -> datetime | None:
+    """Return when the last job of this tree ended; None if one runs, or is parked."""
     g = live_generation(cursor)
     cursor.execute(
-        f"SELECT ended, uuid, (SELECT max(ended) FROM jobs_g{g} WHERE root = tree.uuid),"
-        f" {moment_of_fault(_ROOT_END)} FROM jobs_g{g} AS tree"
-        " WHERE parent IS NULL AND state <> 'started' AND (ended, uuid) > (?, ?) AND NOT EXISTS"
+        f"SELECT (SELECT max(ended) FROM jobs_g{g} WHERE root = tree.uuid),"
+        f" {moment_of_fault(_ROOT_END)} FROM jobs_g{g} AS tree WHERE uuid = ? AND NOT EXISTS"
         f" (SELECT 1 FROM jobs_g{g} WHERE root = tree.uuid AND ended IS NULL)"
-        f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({marks(parked)}))"
-        " ORDER BY ended, uuid LIMIT ?",
-        (*after, *parked, FIRST_ENDS),
+        f" AND root NOT IN (SELECT root FROM jobs_g{g} WHERE uuid IN ({marks(parked)}))",
+        (root, *parked),
     )
-    return [(Key(at, root), tree, fault) for at, root, tree, fault in cursor.fetchall()]
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    ended = datetime.fromisoformat(found[0])
+    return ended if found[1] is None else max(ended, moment_of(found[1]))
 
 
 def _job(uuid: str, parent: str | None, ended: str | None) -> JobInTree:

@@ -9,7 +9,7 @@ from api.accounts.scopes import SCOPES, Scope
 from api.accounts.service import Account
 from api.app import make_app
 from api.http.access import URL_ACCESS
-from api.http.scopes import LISTED, listed, url_of
+from api.http.permissions.scopes import LISTED, listed, url_of
 from api.service.service import Service
 from tests.accounts.calling import ASYNCHRONOUS, PASSWORD, call
 from tests.api.calling import UNKNOWN, Api

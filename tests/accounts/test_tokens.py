@@ -6,10 +6,15 @@ from datetime import timedelta
 
 import pytest
 
+from api.accounts.account import TokenOver
 from api.accounts.credentials import InvalidAccount
 from api.accounts.service import Account, AccountNotFound, Accounts, LoginRefused
 from api.accounts.tokens import NAME_LENGTH_MAX, InvalidTokenName, NewToken, TokenNotFound
+from ledger.store.seam import Commit
+from projections.feed.changes import Changes
 from tests.accounts.calling import HERE
+from tests.accounts.clocks import Wall
+from tests.support.wait import wait_until
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse"
@@ -138,6 +143,30 @@ async def test_refusals(accounts: Accounts, ada: Account) -> None:
         with pytest.raises(InvalidTokenName):
             await accounts.tokens.add(EMAIL, name)
     assert await accounts.tokens.every() == []
+
+
+async def test_a_token_expires_in_time(accounts: Accounts, ada: Account, wall: Wall) -> None:
+    """Also where it is remembered."""
+    new = await accounts.tokens.add(EMAIL, expires=wall() + timedelta(seconds=60))
+    assert await _is_valid(accounts, new)
+    wall.move(timedelta(seconds=59))
+    assert await _is_valid(accounts, new)
+    wall.move(timedelta(seconds=1))
+    with pytest.raises(TokenOver, match="expired"):
+        await _account_of(accounts, new)
+
+
+async def test_nobody_follows_tokens(accounts: Accounts, ada: Account) -> None:
+    """They are no resources: a websocket of the account is told nothing, and stays open."""
+    commits: list[Commit] = []
+    accounts._tables._ledger.listen(commits.append)
+    new = await accounts.tokens.add(EMAIL)
+    await accounts.tokens.remove(new.id)
+    await wait_until("both commits are told", lambda: len(commits) > 1)
+    changes = Changes()
+    for commit in commits:
+        changes.add(commit, {ada.uuid})
+    assert not changes
 
 
 async def test_tokens_last(open_accounts) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient
+from msgspec.structs import replace
 
-from api.accounts.account import LoginRefused
+from api.accounts.account import LoginRefused, TokenOver
 from api.accounts.places import Client
 from api.accounts.revocations import KNOWN_S, Revocations
 from api.accounts.throttle import TooManyAttempts
@@ -19,10 +20,14 @@ from api.background.logins import POLL_S
 from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings
-from tests.api.calling import Api
+from ledger.domain.events.producers import Holder
+from ledger.domain.producers.commands import RegisterJob
+from ledger.store.writer import Caller
+from tests.api.calling import UNKNOWN, Api
 from tests.api.listening import Listener, listening
 from tests.support.api_server import ApiServer
 from tests.support.postgres import away
+from tests.support.producing import registered
 from tests.support.wait import wait_until
 
 EMAIL = "ada@example.test"
@@ -142,3 +147,23 @@ async def test_a_node_that_cannot_poll_trusts_no_cached_login(
     with away(database):
         await wait_until("for it to be out of date", lambda: not revocations.are_known())
     await wait_until("for another poll", revocations.are_known)
+
+
+async def test_a_jobs_token_is_the_same_at_every_node(services: tuple[Service, Service]) -> None:
+    """Whichever told it; and it ends at all of them with the token that it came from."""
+    one, two = services
+    ada = await one.accounts.add(EMAIL, "correct horse")
+    came_from = await one.accounts.tokens.add(EMAIL, "nas", scopes=("jobs:register",))
+    holder = Holder("5f" * 32, came_from.id)
+    said = replace(registered(), token=came_from.id)
+    command = RegisterJob(ada.uuid, UNKNOWN, "backup", said, holder=holder)
+    await one.ledger.execute(command, Caller(ada.uuid, "r"))
+    token = await one.accounts.job_token(UNKNOWN, 1, holder.instance)
+    assert await two.accounts.job_token(UNKNOWN, 1, holder.instance) == token
+    for node in services:
+        assert (await node.accounts.grant_of(f"Bearer {token}", HERE)).token == came_from.id
+    await one.accounts.tokens.remove(came_from.id)
+    await another_poll(two.accounts.revocations)
+    for node in services:
+        with pytest.raises(TokenOver, match="removed"):
+            await node.accounts.grant_of(f"Bearer {token}", HERE)

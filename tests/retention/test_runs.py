@@ -16,10 +16,16 @@ from ledger.domain.producers.commands import (
     TakeUpJob,
 )
 from projections.views.producers.series import Expected
-from tests.retention.conftest import Nodes
+from tests.retention.conftest import Clock, Nodes
 from tests.support.producing import BROKEN, HERE, SKIPPED, THERE, registered, running
 from tests.support.retained import Retained
 from tests.support.world import ME, SOMEBODY_ELSE, START
+
+
+@pytest.fixture(autouse=True)
+def _later(clock: Clock) -> None:
+    """By now, all has happened that the jobs of these tests tell of."""
+    clock.advance(days=1)
 
 
 def took(seconds: float) -> JobSucceeded:

@@ -67,7 +67,9 @@ def environment(url: str = "", spool: Path | None = None, **more: str) -> dict[s
 
 
 def jl_words(*words: str) -> list[str]:
-    return [sys.executable, "-S", "-I", str(FILE), *words]
+    """Return the command line of an installed `jl`: unlike a script, a module is compiled once."""
+    start = f"import sys; sys.path.insert(0, {str(FILE.parent)!r}); import job_ledger as jl"
+    return [sys.executable, "-S", "-I", "-c", f"{start}; sys.exit(jl.main())", *words]
 
 
 def run_jl(*words: str, env: dict[str, str] | None = None, **options: Any) -> Any:

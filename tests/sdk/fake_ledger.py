@@ -20,7 +20,6 @@ class Asked(NamedTuple):
     path: str
     body: Body
     token: str
-    traceparent: str | None
 
 
 class Answered(NamedTuple):
@@ -88,11 +87,11 @@ class FakeLedger:
 def usual_answer(asked: Asked) -> Answered:
     kind = asked.path.rpartition("/")[2]
     if asked.method == "PUT":
-        return Answered(201, {"uuid": kind, "attempt": 1, "token": f"jlj_{kind}.1.mac"})
+        return Answered(201, {"job": {"uuid": kind}, "attempt": 1, "token": f"jlj_{kind}.1.mac"})
     if asked.path.endswith("/v1/reports"):
         return Answered(body={"results": [{"accepted": True}] * len(asked.body["reports"])})
     if kind == "attempts":
-        return Answered(body={"attempt": asked.body["after"] + 1})
+        return Answered(body={"attempt": asked.body["after"] + 1, "token": "jlj_taken.up"})
     return Answered(body={"accepted": True} if kind == "reports" else {})
 
 
@@ -102,6 +101,7 @@ def fake_ledger() -> Iterator[FakeLedger]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer is one packet
 
         def respond(self) -> None:
             read = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -111,7 +111,6 @@ def fake_ledger() -> Iterator[FakeLedger]:
                     self.path,
                     json.loads(read or b"{}"),
                     self.headers.get("Authorization", "").removeprefix("Bearer "),
-                    self.headers.get("traceparent"),
                 )
             )
             content = json.dumps(dict(answered.body)).encode()

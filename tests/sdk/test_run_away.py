@@ -38,7 +38,7 @@ def test_what_cannot_be_told_is_spooled_and_nothing_is_said(spool: Path) -> None
     assert (registered["kind"], ended["kind"]) == ("register", "end")
     assert registered["job"] == ended["job"]
     assert ended["body"]["outcome"] == "failed"
-    assert ended["body"]["error"] == {"type": "exit.3", "message": "why\n"}
+    assert ended["body"]["error"] == {"type": "exit.3", "tail": "why\n"}
     [path] = spool.glob("*.jsonl")
     assert path.stat().st_mode & 0o777 == 0o600
     assert spool.stat().st_mode & 0o777 == 0o700

@@ -7,12 +7,13 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sdk.conftest import REFUSED, environment, jl_words, run_jl
+from tests.sdk.conftest import FILE, REFUSED, environment, jl_words, run_jl
 from tests.support.processes import ROOT
 from tests.support.wait import PATIENCE_S, wait_for
 
@@ -88,6 +89,11 @@ def test_a_reader_that_goes_away_ends_the_command_as_without_us(tmp_path: Path) 
         assert process.stdout.readline() == b"y\n"
         process.stdout.close()
         assert process.wait(PATIENCE_S) == 128 + signal.SIGPIPE
+
+
+def test_the_file_itself_is_the_command() -> None:
+    words = [sys.executable, FILE, "run", "--", "sh", "-c", "exit 3"]
+    assert subprocess.run(words, env=environment(), check=False).returncode == 3
 
 
 def test_a_script_that_does_not_say_by_what_is_run_by_the_shell(tmp_path: Path) -> None:

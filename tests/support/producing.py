@@ -1,6 +1,10 @@
 """Jobs of producers, for tests."""
 
-from ledger.domain.commands import Command
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec.structs import replace
+
+from ledger.domain.commands import Command, LabelJob
 from ledger.domain.events.jobs import JobCancelled, JobFailed, JobSucceeded
 from ledger.domain.events.producers import (
     Ends,
@@ -20,6 +24,7 @@ from ledger.domain.producers.commands import (
     End,
     EndJob,
     FailAttempt,
+    ForceEnd,
     LoseProducer,
     RegisterJob,
     ReportProgress,
@@ -38,6 +43,7 @@ HERE, THERE = Holder("here", host="nas", pid=1), Holder("there")
 DONE = JobSucceeded(START, Exit(0))
 SKIPPED = JobSkipped(START)
 BROKEN = JobFailed(reason="program", happened_at=START, exit=Exit(23))
+KILLED = JobFailed(reason="signal", happened_at=START, exit=Exit(signal="KILL"))
 STOPPED = JobCancelled("interrupted", START)
 
 
@@ -141,13 +147,45 @@ PRODUCED: tuple[Command, ...] = (
     queued("waiting"),
     # asked to stop because of a job above
     running("night"),
+    ReportProgress("night", report(20)),
     group("fan", "night", expect=2),
     running("worked", "fan"),
     queued("unworked", "fan"),
     RequestCancel(ME, "night", JobCancelRequested(60)),
     SettleJob("unworked"),
     SettleJob("fan"),
-    # one of many of its kind
+    # one of many of its kind, labelled after its end
     running("nightly", series="nas/nightly", end=DONE),
+    LabelJob(ME, "nightly", {"env": "home"}),
+    # a group that runs, in which a job is lost, and one waits for another attempt
+    group("crew"),
+    running("lost", "crew"),
+    ReportProgress("lost", report(40)),
+    LoseProducer("lost", 1),
+    running("again", "crew"),
+    ReportProgress("again", report(30)),
+    FailAttempt("again", JobAttemptFailed(1, START)),
+    running("beats", "crew"),
+    ReportProgress("beats", report(60)),
+    # other ways to end
+    queued("expired"),
+    AbandonJob("expired", 0),
+    running("killed", end=KILLED),
+    running("forced"),
+    RequestCancel(ME, "forced", JobCancelRequested(-60)),
+    ForceEnd(ME, "forced"),
+    running("gone"),
+    LoseProducer("gone", 1),
+    ForceEnd(ME, "gone"),
 )
 """A history in which most things happen to jobs of producers."""
+
+
+def named(commands: Iterable[Command], owner: str, uuid: Callable[[str], str]) -> Iterator[Command]:
+    """Yield the same for jobs of another owner, with other uuids."""
+    for command in commands:
+        given = {"owner": owner} if hasattr(command, "owner") else {}
+        for name in ("job", "parent"):
+            if getattr(command, name, None) is not None:
+                given[name] = uuid(getattr(command, name))
+        yield replace(command, **given)

@@ -74,7 +74,9 @@ async def test_what_nobody_works_on_is_settled(family: Family) -> None:
         running("deaf", "night", cancellable=False),
     )
     answer = await family.cancel("night")
-    assert answer.json["below"] == {"asked": 3, "not_cancellable": 1}
+    below = answer.json["below"]
+    assert below["asked"] in (2, 3)  # the queued one may be over by now
+    assert below["not_cancellable"] == 1
     await family.until_ended("unworked")
     await family.register(queued("late", "night"), group("empty", "night"))
     await family.until_ended("late", "empty")

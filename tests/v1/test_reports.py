@@ -6,7 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
+from api.accounts.grants import Grant, JobClaim, ScopeMissing
+from api.v1.reports import attempt_of
 from ledger.codec import decode
+from ledger.domain.errors.producers import AttemptReplaced
 from ledger.domain.events.producers import JobCancelRequested, ProgressReported
 from ledger.domain.producers.commands import (
     EndJob,
@@ -16,11 +19,13 @@ from ledger.domain.producers.commands import (
     TakeUpJob,
 )
 from ledger.domain.producers.progress import MOST
+from ledger.store.seam import Cursor
 from ledger.store.tables import leases
 from ledger.store.tables.streams import stored_of
 from ledger.store.writer import Caller
 from tests.api.calling import ALICE
 from tests.support.producing import DONE, HERE, THERE, registered
+from tests.support.wait import wait_until
 from tests.v1.calling import V1, problem_of
 
 UUID = "11111111-1111-1111-1111-111111111111"
@@ -132,6 +137,43 @@ async def test_who_was_replaced_or_overruled_must_stop(v1: V1) -> None:
     assert (stop["type"], stop["must_stop"]) == ("job-forced", True)
 
 
+@pytest.mark.usefixtures("job")
+async def test_the_token_of_a_job_reports_on_nothing_else(v1: V1) -> None:
+    """And not for another process, if the number of the attempt is the same."""
+    job = v1.service.ledger.job(UUID)
+    assert job is not None
+    ours = Grant(ALICE, job=JobClaim(UUID, 1, HERE.instance))
+    assert attempt_of(ours, job, None) == 1
+    with pytest.raises(AttemptReplaced):
+        attempt_of(Grant(ALICE, job=JobClaim(UUID, 1, THERE.instance)), job, None)
+    with pytest.raises(ScopeMissing):
+        attempt_of(Grant(ALICE, job=JobClaim(OTHER, 1, HERE.instance)), job, None)
+    with pytest.raises(ScopeMissing):
+        attempt_of(Grant(ALICE, source="//elsewhere"), job, None)
+
+
+@pytest.mark.usefixtures("job")
+async def test_a_job_shows_what_is_no_event(v1: V1) -> None:
+    """Its newest figures, its message, and for what it waits; the last ones are recorded."""
+    body = {
+        "progress": {"done": 1, "total": 4, "unit": "byte"},
+        "phase": {"name": "scan", "n": 1, "of": 2},
+        "message": "photos",
+        "waiting": {"for": "approval", "until": "2100-01-01T00:00:00Z"},
+    }
+    await v1.call("POST", REPORTS, json=body)
+    await v1.call("POST", REPORTS, json={**body, "progress": {"done": 2, "total": 4}})
+    shown = (await v1.call("GET", f"/jobs/{UUID}")).json
+    assert (shown["progress"]["done"], shown["progress"]["percent"]) == (2, 25)
+    assert (shown["phase"]["name"], shown["message"]) == ("scan", "photos")
+    assert "waiting" in [condition["type"] for condition in shown["conditions"]]
+    before = len(reported(v1))
+    end = {"attempt": 1, "outcome": "succeeded"}
+    ended = (await v1.call("POST", f"/jobs/{UUID}/end", json=end)).json["job"]
+    assert (ended["progress"]["done"], ended["progress"]["percent"]) == (2, 100)
+    assert [event.done for event in reported(v1)][before:] in ([2], [])
+
+
 async def test_a_report_on_an_unknown_job_is_not_found(v1: V1) -> None:
     for uuid in (UUID, "nonsense"):
         problem = await v1.refused("POST", f"/jobs/{uuid}/reports", {})
@@ -179,3 +221,13 @@ async def test_a_batch_has_a_limit(v1: V1) -> None:
     }
     long = BytesIO(orjson.dumps({"reports": [{"message": "x" * 8000}] * 140}))
     assert (await v1.refused("POST", "/reports", data=long))["limit"] == 1024**2
+
+
+@pytest.mark.usefixtures("job")
+async def test_the_service_itself_finds_who_is_silent(v1: V1) -> None:
+    def let_pass(cursor: Cursor) -> None:
+        cursor.execute("UPDATE service_time SET seen = seen + 96000000")
+
+    ledger = v1.service.ledger
+    await ledger.write(let_pass)
+    await wait_until("the attempt is lost", lambda: (job := ledger.job(UUID)) and job.lost)

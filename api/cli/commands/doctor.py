@@ -14,8 +14,10 @@ import msgspec
 from api.cli.commands.retention import standing_lines
 from api.cli.options import data_option, pool_option
 from api.cli.output import Cell, json_option, print_facts, print_json, print_line
+from api.cli.times import moment_text
 from api.service.limits import rows_of
 from api.service.settings import load_settings
+from api.text.counts import counted
 
 if TYPE_CHECKING:
     from api.doctor.findings import Findings, LedgerFound
@@ -68,6 +70,11 @@ def _lines(findings: Findings) -> Iterator[tuple[str, Cell]]:
     for users in findings.users:
         named = ", ".join(f"{email}: {number:,}" for email, number in users.accounts.items())
         yield f"most {users.most}", named
+    for lost in findings.lost:
+        heard = "never heard of" if lost.heard is None else f"last heard {moment_text(lost.heard)}"
+        named = ", ".join(lost.jobs) + (", ..." if lost.count > len(lost.jobs) else "")
+        host = "an unknown host" if lost.host is None else lost.host
+        yield f"lost on {host}", f"{counted(lost.count, 'job')}, {heard}: {named}"
     for limit in rows_of(findings.limits):
         yield (
             f"limit {limit.name}",

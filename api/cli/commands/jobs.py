@@ -96,8 +96,12 @@ def _lines(job: Job, *, tree: bool) -> Iterator[str]:
     yield f"operation    {_operation(job)}"
     yield f"state        {job.state}"
     yield f"progress     {job.data.progress} %  {figures(job)}".rstrip()
+    if job.data.source is not None:
+        yield f"producer     {job.data.source}"
     yield f"created      {time(job.created)} UTC"
     yield f"last change  {time(job.last_modified)} UTC"
+    if job.data.ended is not None:
+        yield f"ended        {time(job.data.ended)} UTC"
     for uri in job.resources:
         yield f"resource     {uri.removeprefix(API_ROOT)}"
     if tree:
@@ -137,17 +141,24 @@ def _operation(job: Job) -> str:
 
 
 WORKER_LOST = "worker lost, waiting for another"
+LOST = "lost: nothing is heard of it"
+LOST_BELOW = "a sub-job is lost"
+SKIPPED = "skipped: there was nothing to do"
 
 
 def figures(job: Job) -> str:
-    """Return the bytes, rate and time left of a running job, or the error of a failed one."""
+    """Return the bytes, rate and time left of a running job, or what is wrong or odd with one."""
     data = job.data
     if data.error:
         return data.error
+    if data.skipped:
+        return SKIPPED
+    if data.lost:
+        return LOST_BELOW if any(child.data.lost for child in job.children) else LOST
     if data.worker_lost:
         return WORKER_LOST
     if data.bytes_done is None:
-        return ""
+        return "waiting" if data.phase == "waiting" else ""
     parts = [_bytes(data)]
     if data.phase == "waiting":
         parts.append("waiting")

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api.http.call_rates import polling
 from api.http.errors import BadRequest
 from api.http.etags import digest
 from api.http.long_poll import Polled, changed, job_tag, known_to, wait_of
 from api.http.outcome import Changed
+from api.http.permissions.call_rates import polling
 from api.http.record import record_command
 from api.http.requests import (
     ASKING,

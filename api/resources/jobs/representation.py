@@ -24,13 +24,17 @@ _NULLABLE = {"nullable": True}
 
 
 class JobData(Representation, frozen=True):
-    """How far the job is. Figures are there while it runs, if any bytes are known."""
+    """How far the job is. Figures are there while it runs, if any bytes are known.
+
+    `source`, `skipped` and `lost` are of producers' jobs.
+    """
 
     progress: Annotated[
         int,
         about(
             "Per cent of the work, verification included; for a job with children, the mean of"
-            " theirs, weighted by their bytes if all are known.",
+            " theirs, weighted by their bytes if all are known. A producer's job that reports has"
+            " its own.",
             ge=0,
             le=100,
         ),
@@ -81,6 +85,30 @@ class JobData(Representation, frozen=True):
         | UnsetType
     ) = UNSET
     error: Annotated[str, about("Why the job failed.")] | UnsetType = UNSET
+    source: (
+        Annotated[str, about("The producer: another program, whose job this is.")] | UnsetType
+    ) = UNSET
+    ended: (
+        Annotated[Time, about("When it ended, if its last change, such as a label, came later.")]
+        | UnsetType
+    ) = UNSET
+    skipped: (
+        Annotated[
+            Literal[True],
+            about("Present, and true, if a producer's job succeeded because nothing was to do."),
+        ]
+        | UnsetType
+    ) = UNSET
+    lost: (
+        Annotated[
+            Literal[True],
+            about(
+                "Present, and true, while nothing is heard of a producer's job, or of one below it,"
+                " that has to report. Its next report takes that back."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     worker_lost: (
         Annotated[
             Literal[True],
@@ -102,7 +130,8 @@ class Job(Representation, frozen=True):
     state: Annotated[
         str,
         about(
-            "A job that has ended never changes again.",
+            "It is final once the job has ended. A producer's job is `started` also while it"
+            " waits, and a `success` also if it was skipped.",
             extra={"default": "started"},
             extra_json_schema={"enum": list(get_args(JobState))},
         ),
@@ -117,7 +146,9 @@ class Job(Representation, frozen=True):
         ),
     ]
     created: Time
-    last_modified: Annotated[Time, about("The last change; for a job that has ended, its end.")]
+    last_modified: Annotated[
+        Time, about("The last change; of a job that has ended, that is mostly its end.")
+    ]
     resources: Annotated[
         tuple[Annotated[str, Meta(pattern=uri_pattern())], ...],
         about(
@@ -151,12 +182,14 @@ class _Told(NamedTuple):
     """A job as it is shown, and what its parent's figures are computed from.
 
     `weight` is by how many bytes it counts in its parent's progress; None if nobody knows.
+    `is_lost`: whoever does it, or a job below it, has fallen silent.
     """
 
     shown: Job
     progress: int
     weight: int | None
     leaves: Sequence[JobRow]
+    is_lost: bool
 
 
 def _told(tree: JobTree, now: datetime | None) -> _Told:
@@ -164,10 +197,14 @@ def _told(tree: JobTree, now: datetime | None) -> _Told:
     children = [_told(child, now) for child in below] if below else []
     leaves = [leaf for child in children for leaf in child.leaves] if children else [job]
     weight = _sum([child.weight for child in children]) if children else job.weight
+    is_lost = bool(job.worker_lost) or any(child.is_lost for child in children)
     progress = job.progress
-    if children and job.state != "success":
+    if children and job.state != "success" and not (job.source is not None and progress):
         progress = _progress(children)
-    data = _data(job, progress, leaves, weight if children else job.bytes_total, now)
+    if job.source is None:
+        data = _data(job, progress, leaves, weight if children else job.bytes_total, now)
+    else:
+        data = _data_of_producer(job, progress, leaves, is_lost=is_lost)
     shown = Job(
         uuid=job.uuid,
         resource_uri=f"{API_ROOT}/jobs/{job.uuid}/",
@@ -179,7 +216,22 @@ def _told(tree: JobTree, now: datetime | None) -> _Told:
         resources=tuple(f"{API_ROOT}/{named}/" for named in tree.resources),
         children=tuple(child.shown for child in children),
     )
-    return _Told(shown, progress, weight, leaves)
+    return _Told(shown, progress, weight, leaves, is_lost)
+
+
+def _data_of_producer(
+    job: JobRow, progress: int, leaves: Sequence[JobRow], *, is_lost: bool
+) -> JobData:
+    assert job.source is not None, f"job {job.uuid} is ours"
+    return JobData(
+        progress,
+        phase=_phase(leaves) if job.state == "started" else UNSET,
+        error=UNSET if job.error is None else job.error,
+        source=job.source,
+        ended=_ended(job),
+        skipped=True if job.outcome == "skipped" else UNSET,
+        lost=True if is_lost else UNSET,
+    )
 
 
 def _data(
@@ -191,7 +243,7 @@ def _data(
         worker_lost = True
     if job.state != "started":
         error = UNSET if job.error is None else job.error
-        return JobData(progress, error=error, worker_lost=worker_lost)
+        return JobData(progress, error=error, ended=_ended(job), worker_lost=worker_lost)
     if total is None and all(leaf.bytes_total is None for leaf in leaves):
         return JobData(progress, worker_lost=worker_lost)
     rate, eta_s = UNKNOWN if now is None else estimate(leaves, now)
@@ -206,6 +258,10 @@ def _data(
         eta_s=None if eta_s is None else ceil(eta_s),
         worker_lost=worker_lost,
     )
+
+
+def _ended(job: JobRow) -> str | UnsetType:
+    return UNSET if job.ended is None or job.ended == job.last_modified else job.ended
 
 
 def _progress(children: Sequence[_Told]) -> int:

@@ -51,6 +51,7 @@ from ledger.domain.events.producers import (
     ProgressReported,
 )
 from ledger.domain.labels import changed
+from ledger.domain.producers.failures import failure
 
 JobState = Literal["started", "success", "failed", "cancelled"]
 
@@ -153,8 +154,10 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
             )
         case JobAttemptLost(last=last):
             return replace(job, last_modified=at, lost=True, progress=_shown(job, last))
-        case JobAttemptReturned() | JobAttemptFailed():
+        case JobAttemptReturned():
             return replace(job, last_modified=at, lost=False)
+        case JobAttemptFailed():
+            return replace(job, last_modified=at, lost=False, current=None)
         case ProgressReported():
             return replace(job, last_modified=at, progress=_shown(job, event))
         case ChildEnded():
@@ -179,7 +182,7 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
                 ended=at,
                 state="failed",
                 lost=False,
-                error=event.error or event.error_type,
+                error=failure(event),
             )
         case JobCancelled():
             return replace(job, last_modified=at, ended=at, state="cancelled", lost=False)

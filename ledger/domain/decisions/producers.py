@@ -60,7 +60,7 @@ from ledger.domain.producers.commands import (
     TakeUpJob,
 )
 from ledger.domain.producers.external_ids import ExternalId
-from ledger.domain.producers.leases import expected, lost
+from ledger.domain.producers.leases import awaited_again, expected, lost
 from ledger.domain.producers.progress import percent
 from ledger.domain.producers.stops import asked_to_stop, is_unattended
 from ledger.domain.producers.texts import DropTexts
@@ -426,8 +426,8 @@ def force_end(command: ForceEnd, state: State, environment: Environment) -> Iter
 
     Raise `GraceNotOver` while the producer may still obey.
     """
-    job, _ = _running(state, command.job, command.owner)
-    if job.lost:
+    job, produced = _running(state, command.job, command.owner)
+    if _is_lost(state, job, produced):
         yield from _end(state, job.uuid, _abandoned("it was ended while its producer was silent"))
         return
     asked = asked_to_stop(job, state.job)
@@ -457,23 +457,22 @@ def _seal(state: State, group: str) -> Iterator[Change]:
 def abandon_job(command: AbandonJob, state: State, environment: Environment) -> Iterator[Change]:
     """End a job from which nothing is expected any more, unless there is news of it.
 
-    A lost job stays while somebody works on one below it.
+    It stays while somebody works on one below it.
     """
     job, produced = _running(state, command.job)
     if command.attempt != job.attempt or not _is_due(state, command):
         return
-    if produced.is_group:
-        if not produced.sealed:  # else it ends with its sub-jobs
-            error = _seen_of(job, produced) or "nobody sealed it"
-            yield from _end(state, job.uuid, _abandoned(error))
-    elif produced.queued:
+    if produced.queued:
         yield from _end(state, job.uuid, JobFailed("nobody took it up", "expired", state.now))
-    elif not (job.lost or _is_lost_unrecorded(produced)):
         return
-    elif _something_works_below(state, job):
-        yield lost(job, produced, state.now, _look_again_s(produced))
+    if produced.is_group:
+        can_be, error = not produced.sealed, _seen_of(job, produced) or "nobody sealed it"
     else:
-        yield from _end(state, job.uuid, _abandoned("its producer fell silent"))
+        can_be, error = job.lost or _is_lost_unrecorded(produced), "its producer fell silent"
+    if can_be and _something_works_below(state, job):
+        yield awaited_again(job, produced, state.now, _look_again_s(produced))
+    elif can_be:
+        yield from _end(state, job.uuid, _abandoned(error))
 
 
 def remove_texts(command: RemoveTexts, state: State, environment: Environment) -> Iterator[Change]:

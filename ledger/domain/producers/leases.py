@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.domain.aggregates.job import ENDINGS, Job
 from ledger.domain.aggregates.produced import Produced
@@ -142,14 +143,17 @@ def expected(job: Job, produced: Produced, at: datetime) -> LeaseChange:
     return _of_attempt(job, produced, "beat", lease_s, at)
 
 
-def lost(job: Job, produced: Produced, at: datetime, within_s: float | None = None) -> LeaseChange:
-    """Return what is expected of an attempt that is lost, whatever the record says.
-
-    It is not waited for longer than `within_s`, if that is given.
-    """
-    if within_s is None:
-        within_s = produced.registered.limits.abandon_after_s
+def lost(job: Job, produced: Produced, at: datetime) -> Expect:
+    """Return what is expected of an attempt that is lost, whatever the record says."""
+    within_s = produced.registered.limits.abandon_after_s
     return _of_attempt(job, produced, "return", within_s, at)
+
+
+def awaited_again(job: Job, produced: Produced, at: datetime, within_s: float) -> Expect:
+    """Return that a job is waited for some more from which nothing was heard for too long."""
+    if produced.is_group:
+        return Expect(job.uuid, job.root, 0, "seal", within_s)
+    return replace(lost(job, produced, at), within_s=within_s)
 
 
 def _of_attempt(

@@ -7,7 +7,7 @@ replace older ones in the same slot. So a job has at most 64 KiB of words, whate
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from ledger.domain.events import Event, Recorded
@@ -70,6 +70,11 @@ class DropTexts(NamedTuple):
 
 TextChange = KeepText | DropTexts
 """A change of the words beside the ledger, in the same transaction."""
+
+
+def unsaid_in(changes: Iterable[TextChange]) -> list[str]:
+    """Return the jobs whose words are dropped."""
+    return [job for change in changes if isinstance(change, DropTexts) for job in change.jobs]
 
 
 def text_of(words: str, salt: bytes) -> tuple[Text, Words]:

@@ -25,6 +25,7 @@ from psycopg.rows import TupleRow
 
 from ledger.codec import leaf_of
 from ledger.domain.errors.store import PauseLost, StoreBusy, StoreFailed, StoreFull
+from ledger.domain.producers.texts import unsaid_in
 from ledger.domain.stamps import microseconds
 from ledger.store.errors import LOST, store_errors
 from ledger.store.postgres import locks as pg_locks
@@ -305,10 +306,12 @@ def _spend(connection: psycopg.Connection[TupleRow], batch: Batch) -> None:
 
 def _change_leases(cursor: Cursor, batch: Batch, clock: int | None) -> None:
     """Change leases last: nobody who waits for the service time has what this waits for."""
-    if batch.leases or batch.dues:
+    unsaid = unsaid_in(batch.texts)
+    if batch.leases or batch.dues or unsaid:
         leases.be_there(cursor, clock)
         leases.require_due(cursor, batch.dues)
         leases.apply(cursor, batch.leases)
+        leases.drop_words(cursor, unsaid)
 
 
 def _raise_guards(connection: psycopg.Connection[TupleRow], guards: Sequence[Guard]) -> None:

@@ -46,6 +46,7 @@ from ledger.domain.errors.store import (
 )
 from ledger.domain.idempotency import RecordedClaim
 from ledger.domain.producers.external_ids import ExternalId
+from ledger.domain.producers.texts import unsaid_in
 from ledger.domain.stamps import microseconds, moment_of
 from ledger.store.errors import is_full, store_errors
 from ledger.store.parameters import VALUES_MAX, among, sliced
@@ -397,13 +398,15 @@ def _require_unspent(cursor: sqlite3.Cursor, jobs: Sequence[str]) -> None:
 
 
 def _change_leases(cursor: sqlite3.Cursor, batch: Batch) -> None:
-    if not (batch.leases or batch.dues):
+    unsaid = unsaid_in(batch.texts)
+    if not (batch.leases or batch.dues or unsaid):
         return
     assert batch.now is not None
     leases.be_there(cursor, microseconds(batch.now))
     if not leases.are_due(cursor, batch.dues):
         raise Conflict("somebody was heard whose lease was over")
     leases.apply(cursor, batch.leases)
+    leases.drop_words(cursor, unsaid)
 
 
 def _take_external_ids(cursor: sqlite3.Cursor, taken: Mapping[ExternalId, str]) -> None:

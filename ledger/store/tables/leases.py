@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, assert_never
 
 from ledger.domain.producers.leases import ALIVE, GRACE, Due, Expect, Forget, Lease, LeaseChange
 from ledger.domain.stamps import microseconds, moment_of
-from ledger.store.parameters import among, marks
+from ledger.store.parameters import VALUES_MAX, among, marks, sliced
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.postgres.server_clock import CLOCK
 from ledger.store.seam import Cursor, Row
@@ -79,11 +79,6 @@ class Renewal(NamedTuple):
     @property
     def key(self) -> Key:
         return self.job, self.attempt
-
-
-def drop_words(cursor: Cursor, jobs: Sequence[str]) -> None:
-    """Drop what these few jobs last reported: there are words in it."""
-    cursor.execute(f"UPDATE leases SET figures = NULL WHERE job IN ({marks(jobs)})", jobs)  # noqa: S608 - marks
 
 
 def be_there(cursor: Cursor, clock: int | None) -> None:
@@ -159,6 +154,12 @@ def find_many(cursor: Cursor, jobs: Sequence[str]) -> Mapping[str, Lease]:
     return {row[0]: _lease(row) for row in found}
 
 
+def lost(cursor: Cursor) -> list[Lease]:
+    """Return the rows of all attempts that are lost, by host."""
+    cursor.execute(f"{_SELECT} WHERE lost IS NOT NULL ORDER BY host IS NULL, host, job")
+    return [_lease(row) for row in cursor.fetchall()]
+
+
 def alive(cursor: Cursor, root: str, limit: int) -> list[str]:
     """Return jobs of a tree, up to a limit, on which somebody works as far as is known."""
     cursor.execute(
@@ -196,6 +197,12 @@ def past_deadline(cursor: Cursor, limit: int) -> Iterator[Lease]:
         (limit,),
     )
     yield from map(_lease, cursor.fetchall())
+
+
+def drop_words(cursor: Cursor, jobs: Sequence[str]) -> None:
+    """Drop what these jobs last said of themselves, as it may be in words that must go."""
+    for some in sliced(sorted(jobs), VALUES_MAX):
+        cursor.execute(f"UPDATE leases SET figures = NULL WHERE job IN ({marks(some)})", some)  # noqa: S608 - marks
 
 
 def drop_deadline(cursor: Cursor, job: str) -> None:

@@ -16,7 +16,6 @@ from ledger.domain.producers.texts import (
 from ledger.store.log import streamed
 from ledger.store.parameters import VALUES_MAX, among, marks, sliced
 from ledger.store.seam import Cursor
-from ledger.store.tables import leases
 
 _KEEP = (
     "INSERT INTO texts VALUES (?, ?, ?, ?, ?) ON CONFLICT (job, slot) DO UPDATE"
@@ -49,7 +48,6 @@ def write(cursor: Cursor, changes: Sequence[TextChange]) -> None:
                 kept = {at: text for at, text in kept.items() if at[0] not in jobs}
     for some in sliced(sorted(dropped), VALUES_MAX):
         cursor.execute(f"DELETE FROM texts WHERE job IN ({marks(some)})", some)  # noqa: S608 - marks
-        leases.drop_words(cursor, some)
     if kept:
         cursor.executemany(_KEEP, [kept[at] for at in sorted(kept)])
     for job in sorted({job for job, slot in kept if slot.startswith(MESSAGE)}):

@@ -1,4 +1,6 @@
-"""The floor of an HTTP read: aiohttp answering fixed bytes, without middleware or a database.
+"""The floor of a request: aiohttp answering fixed bytes, without middleware or a database.
+
+It parses the body of a POST.
 
 Reads eight bytes of length and a body from stdin, prints its port, and serves until it is ended.
 """
@@ -6,6 +8,7 @@ Reads eight bytes of length and a body from stdin, prints its port, and serves u
 import asyncio
 import sys
 
+import orjson
 from aiohttp import web
 
 
@@ -15,8 +18,13 @@ async def serve(body: bytes, content_type: str) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body, headers=headers)
 
+    async def parse_and_answer(request: web.Request) -> web.Response:
+        orjson.loads(await request.read())
+        return await answer(request)
+
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
+    app.router.add_post("/{path:.*}", parse_and_answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

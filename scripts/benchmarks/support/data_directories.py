@@ -95,17 +95,19 @@ class Answer(NamedTuple):
         return orjson.loads(self.body)
 
 
-def ask(server: Served, method: str, path: str) -> Answer:
+def ask(server: Served, method: str, path: str, body: bytes | None = None) -> Answer:
     """Send one request and return the answer, which must be 2xx."""
     connection = HTTPConnection(server.host, server.port, timeout=60)
     try:
-        connection.request(method, path, headers={"Authorization": authorization()})
+        fields = {"Authorization": authorization()}
+        if body is not None:
+            fields["Content-Type"] = "application/json"
+        connection.request(method, path, body, fields)
         answer = connection.getresponse()
-        body = answer.read()
+        said, got = answer.read(), answer.headers
         if answer.status // 100 != 2:  # noqa: PLR2004 - 2xx
-            raise BenchmarkBroken(f"{method} {path}: {answer.status} {body[:200]!r}")
-        fields = answer.headers
-        return Answer(body, fields.get("Content-Type", ""), fields.get("Set-Cookie", ""))
+            raise BenchmarkBroken(f"{method} {path}: {answer.status} {said[:200]!r}")
+        return Answer(said, got.get("Content-Type", ""), got.get("Set-Cookie", ""))
     finally:
         connection.close()
 

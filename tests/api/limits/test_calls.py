@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from api.accounts.grants import Grant, JobClaim
-from api.http.call_rates import Calls
+from api.http.permissions.call_rates import Calls
 from api.service.admission import Admission, TooMuch
 from api.service.limits import Limits
 from api.service.request_rates import CallRates

@@ -33,7 +33,7 @@ def urls_with_uuid(app: web.Application) -> Iterator[tuple[str, str]]:
     for route in app.router.routes():
         assert route.resource is not None
         path = route.resource.canonical
-        if "{uuid}" in path:
+        if "{uuid}" in path and path.startswith("/api/2.0/"):
             kind = path.removeprefix("/api/2.0/").partition("/")[0]
             for suffix in [f"?do={do}" for do in ACTIONS[kind]] if "action" in path else [""]:
                 yield route.method, path.replace("{kind}", "drives") + suffix

@@ -170,6 +170,7 @@ def leaf(uuid: str, **said: Any) -> JobTree:
         copied=None,
         reported=None,
         source=None,
+        outcome=None,
         cancellable=1,
         unattended=0,
     )

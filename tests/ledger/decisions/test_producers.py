@@ -655,8 +655,10 @@ def test_sub_jobs_that_a_request_kept_from_coming_are_not_missing(expect: int | 
 
 
 def test_a_group_that_nobody_seals_is_abandoned() -> None:
-    """Whatever its sub-jobs did; one that ends later tells it nothing."""
-    idle = group(), running("a", "g", end=DONE), running("b", "g"), AbandonJob("g", 0)
+    """Unless somebody works on a sub-job; one that ends later tells it nothing."""
+    busy = group(), running("a", "g", end=DONE), running("b", "g"), AbandonJob("g", 0)
+    assert given(busy).world.job("g").state == "started"  # type: ignore[union-attr]
+    idle = *busy, LoseProducer("b", 1), AbandonJob("g", 0)
     ended = given(idle).when(EndJob("b", 1, DONE))
     ended.then(Fact("job-b", DONE))
     job = ended.world.job("g")

@@ -163,7 +163,7 @@ class Node:
         uuid: str = "j",
         *,
         attempt: int | None = None,
-        holder: Holder = HERE,
+        holder: Holder | None = HERE,
         said: Said | None = None,
         **more: Any,
     ) -> Answer:
@@ -179,7 +179,7 @@ class Node:
 
         await wait_until("the node hears of it", has_heard)
 
-    async def live(self, uuid: str = "j") -> Live:
+    def live(self, uuid: str = "j") -> Live:
         found = self.reporting.live(uuid, self.present.lease(uuid))
         assert found is not None
         return found

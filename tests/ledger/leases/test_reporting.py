@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ledger.domain.errors.jobs import JobNotFound
-from ledger.domain.errors.producers import AttemptReplaced, JobForced, NobodyWorks
+from ledger.domain.errors.producers import AttemptReplaced, AttemptTaken, JobForced, NobodyWorks
 from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.events.jobs import JobCancelled
 from ledger.domain.events.producers import (
@@ -14,10 +14,20 @@ from ledger.domain.events.producers import (
     Phase,
     ProgressReported,
 )
-from ledger.domain.producers.commands import EndJob, FailAttempt, ForceEnd, RequestCancel, TakeUpJob
+from ledger.domain.producers.commands import (
+    EndJob,
+    FailAttempt,
+    ForceEnd,
+    RemoveTexts,
+    RequestCancel,
+    TakeUpJob,
+)
+from ledger.domain.producers.texts import text_of
 from ledger.leases.figures import Waiting
 from tests.ledger.leases.present import LEASE_S, LOST_S, Node, Present, says, working
+from tests.support.opened import CALLER
 from tests.support.producing import DONE, HERE, THERE, queued
+from tests.support.wait import wait_until
 from tests.support.world import ME, START
 
 
@@ -99,9 +109,22 @@ async def test_a_report_is_an_event_if_it_shows_something_new(present: Present, 
     await node.hears(lambda job: job.produced and job.produced.reports == 2)
     assert not (await node.report(said=says(done=30, total=100))).recorded
     assert [event.percent for event in reported(present)] == [10, 30]
-    live = (await node.live()).figures
+    live = (node.live()).figures
     assert live is not None
     assert (live.report.done, live.report.percent) == (30, 30)
+
+
+async def test_the_last_figures_are_an_event_before_the_end(present: Present, node: Node) -> None:
+    """Whichever node has heard of them; once."""
+    present.opened.do(working())
+    await node.report(said=says(done=10, total=100))
+    await node.report(said=says(done=20, total=100))
+    await node.beats.flush()
+    other = Node(present)
+    for _ in range(2):
+        await other.reporting.record_last("j", CALLER)
+        await other.hears(lambda job: job.progress == 20)
+    assert [event.done for event in reported(present)] == [20]
 
 
 async def test_what_a_report_does_not_say_stays(present: Present, node: Node) -> None:
@@ -110,7 +133,7 @@ async def test_what_a_report_does_not_say_stays(present: Present, node: Node) ->
     await node.report(said=says(done=10, total=100), message="one")
     await node.report(said=says(phase=Phase("scan")))
     await node.report()
-    live = (await node.live()).figures
+    live = (node.live()).figures
     assert live is not None
     assert (live.report.done, live.report.phase, live.message) == (10, Phase("scan"), "one")
 
@@ -121,9 +144,22 @@ async def test_another_node_shows_what_is_no_event(present: Present, node: Node)
     await node.report(said=says(done=10, total=100), message="photos")
     await node.report(said=says(done=11, total=100))
     await node.beats.flush()
-    live = (await Node(present).live()).figures
+    live = (Node(present).live()).figures
     assert live is not None
     assert (live.report.done, live.message) == (11, "photos")
+
+
+async def test_words_that_are_removed_are_shown_no_more(present: Present, node: Node) -> None:
+    """Neither by the node that has heard them, nor by others."""
+    present.opened.do(working())
+    present.clock.advance(1)
+    text, words = text_of("secret", b"salt")
+    said = says(done=10, total=100, message=text)
+    await node.report(said=said, message="secret", words=(words,))
+    await node.beats.flush()
+    present.opened.do(RemoveTexts(ME, "j"))
+    for each in (node, Node(present)):
+        await wait_until("the words are gone", lambda each=each: each.live().figures is None)
 
 
 async def test_reports_that_come_too_often_are_shown_but_no_events(
@@ -135,7 +171,7 @@ async def test_reports_that_come_too_often_are_shown_but_no_events(
         assert (await node.report(said=says(done=nth, total=100))).report_every_s == 1
     answer = await node.report(said=says(done=50, total=100))
     assert (answer.accepted, answer.recorded, answer.report_every_s) == (True, False, 5)
-    live = (await node.live()).figures
+    live = (node.live()).figures
     assert live is not None
     assert live.report.done == 50
     present.clock.advance(1)
@@ -169,7 +205,7 @@ async def test_what_was_buffered_is_recorded_but_not_shown_if_it_is_older(
     assert (await node.report(said=said, seq=4, buffered=True)).recorded
     late = reported(present)[-1]
     assert (late.done, late.stale, late.happened_at) == (20, True, before)
-    live = (await node.live()).figures
+    live = (node.live()).figures
     assert live is not None
     assert live.report.done == 50
     produced = present.job().produced
@@ -261,6 +297,8 @@ async def test_an_attempt_that_the_ledger_does_not_know_goes_on(
     assert (job.attempt, lease.attempt, lease.instance) == (3, 3, THERE.instance)
     with pytest.raises(AttemptReplaced):
         await node.report(attempt=1, holder=HERE)
+    with pytest.raises(AttemptTaken):
+        await node.report(attempt=4, holder=None)
 
 
 async def test_nobody_reports_on_a_job_in_the_queue(present: Present, node: Node) -> None:
@@ -282,15 +320,15 @@ async def test_no_beat_is_expected_while_an_attempt_waits(present: Present, node
     """It is written before it is answered, and over with the next report."""
     present.opened.do(working())
     await node.report()
-    waiting = Waiting("approval", present.clock() + timedelta(hours=1))
+    waiting = Waiting("approval", present.clock() + timedelta(hours=1), present.clock())
     answer = await node.report(waiting=waiting)
     assert answer.expires_in_s is not None
     assert round(answer.expires_in_s) == 3600 + LEASE_S
-    assert (await node.live()).waiting == waiting
+    assert (node.live()).waiting == waiting
     await present.after(3600 + LEASE_S)
     assert present.told() == []
     await node.report()
     await node.beats.flush()
-    assert (await node.live()).waiting is None
+    assert (node.live()).waiting is None
     await present.after(LOST_S)
     assert present.told() == ["JobAttemptLost"]

@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
 from msgspec.structs import replace
 
+from ledger.domain.errors.producers import AttemptTaken
 from ledger.domain.events.jobs import JobAttemptLost, JobFailed
 from ledger.domain.events.producers import JobAttemptFailed, JobCancelRequested
 from ledger.domain.producers.commands import (
@@ -145,6 +147,16 @@ async def test_a_group_that_nobody_seals_is_abandoned_if_nothing_happens_in_it(
     assert (failed.reason, failed.error) == ("lost", "expected 3, saw 1")
 
 
+async def test_a_group_is_not_abandoned_while_somebody_works_in_it(present: Present) -> None:
+    said = replace(working().registered, ends="children")
+    present.opened.do(RegisterJob(ME, "g", "fan out", said), working("child", "g", lease_s=None))
+    await present.after(ABANDON_S + 5)
+    assert present.told("g") == []
+    present.opened.do(EndJob("child", 1, DONE))
+    await present.after(ABANDON_S + 5)
+    assert present.told("g") == ["ChildEnded", "JobFailed"]
+
+
 async def test_a_sealed_group_waits_for_what_is_below_it(present: Present) -> None:
     present.opened.do(group("g"), working("child", "g"), SealJob(ME, "g"))
     assert present.lease("g") is None
@@ -196,9 +208,20 @@ async def test_after_many_losses_they_are_in_the_row_only(present: Present) -> N
     returned = present.lease()
     assert returned is not None
     assert (returned.awaits, present.told()) == ("beat", before)
+    with pytest.raises(AttemptTaken):
+        present.opened.do(TakeUpJob("j", 1, THERE))
     await present.after(905)
     await present.after(ABANDON_S + 5)
     assert present.told() == [*before, "JobFailed"]
+
+
+async def test_who_is_lost_in_the_row_only_is_replaced_as_any_other(present: Present) -> None:
+    present.opened.do(working(lease_s=900))
+    for _ in range(10):
+        present.opened.do(LoseProducer("j", 1), ReturnAttempt("j", 1))
+    await present.after(905)
+    present.opened.do(TakeUpJob("j", 1, THERE))
+    assert present.job().attempt == 2
 
 
 async def test_a_loss_that_meets_a_beat_changes_nothing(present: Present) -> None:
@@ -233,6 +256,18 @@ async def test_an_abandonment_that_meets_another_attempt_changes_nothing(
     assert found is not None
     present.opened.do(TakeUpJob("j", 1, THERE), AbandonJob("j", 1, found.due))
     assert (present.job().state, present.job().attempt) == ("started", 2)
+
+
+async def test_a_start_finds_the_jobs_of_which_nothing_is_expected(present: Present) -> None:
+    """Those that go on: they were restored without rows."""
+    present.opened.do(working("gone"), working("there"), working("over"), EndJob("over", 1, DONE))
+
+    def lose(cursor: Cursor) -> None:
+        cursor.execute("DELETE FROM leases WHERE job = 'gone'")
+
+    present.ledger.exclusive(lose).result()
+    with present.opened.views.long_snapshot() as snapshot:
+        assert snapshot.without_lease() == ["gone"]
 
 
 async def test_rows_that_a_restored_ledger_left_are_corrected(present: Present) -> None:

@@ -38,15 +38,19 @@ class Built(NamedTuple):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     directory = tmp_path_factory.mktemp("dist")
+    build(ROOT, directory)
+    [wheel], [sdist] = directory.glob("*.whl"), directory.glob("*.tar.gz")
+    return Built(wheel, sdist)
+
+
+def build(project: Path, directory: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-d", directory],
-        cwd=ROOT,
+        cwd=project,
         check=True,
         capture_output=True,
         timeout=PATIENCE_S,
     )
-    [wheel], [sdist] = directory.glob("*.whl"), directory.glob("*.tar.gz")
-    return Built(wheel, sdist)
 
 
 def files_below(*names: str) -> set[str]:
@@ -76,6 +80,19 @@ def test_the_source_distribution_has_what_is_tested(built: Built) -> None:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     single = ("LICENSE", "README.md", "pyproject.toml", "requirements.txt", "requirements-test.txt")
     assert names - {"PKG-INFO"} >= files_below(*PACKAGES, "scripts", "tests", ".ci", *single)
+
+
+def test_the_sdk_is_a_distribution_of_its_own(tmp_path: Path) -> None:
+    """One module and its command, which need nothing else."""
+    build(ROOT / "api/sdk", tmp_path)
+    [wheel] = tmp_path.glob("job_ledger_sdk-*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        names = {name for name in files.namelist() if ".dist-info/" not in name}
+        info = {name.rpartition("/")[2]: files.read(name).decode() for name in files.namelist()}
+    assert names == {"job_ledger.py"}
+    assert "jl = job_ledger:main" in info["entry_points.txt"]
+    assert "Requires-Python: >=3.9" in info["METADATA"]
+    assert "Requires-Dist" not in info["METADATA"]
 
 
 @pytest.mark.long

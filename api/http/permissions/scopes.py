@@ -21,9 +21,10 @@ from ledger.store.bounded_cache import BoundedCache
 from ledger.store.tables.registrations import Registration, find
 from projections.views.belongings import running_below
 
-Reach = Literal["account", "job", "asked"]
-"""What a request is about: anything of the account; the job in the URL; what the handler asks the
-grant about. A token that reaches only some jobs is refused where it would see them all."""
+Reach = Literal["account", "job", "asked", "no jobs"]
+"""What a request is about: all jobs of the account; the job in the URL; those about which the
+handler asks the grant; no jobs. A token that reaches only some jobs is refused where it would see
+all of them, and the token of a job also where there are none."""
 
 KNOWN_MOST = 10_000
 KNOWN_BYTES = 16 * 1024**2
@@ -97,10 +98,10 @@ _NEW: Mapping[tuple[str, str], Listed] = {
     ("GET", "/jobs"): Listed("jobs:read"),
     ("POST", "/cancels"): Listed("jobs:cancel"),
     ("GET", "/events"): Listed("events:read"),
-    ("GET", "/tokens"): Listed("tokens:manage", "asked"),
-    ("POST", "/tokens"): Listed("tokens:manage", "asked"),
-    ("DELETE", "/tokens/{}"): Listed("tokens:manage", "asked"),
-    ("GET", "/account"): Listed("jobs:read", "asked"),
+    ("GET", "/tokens"): Listed("tokens:manage", "no jobs"),
+    ("POST", "/tokens"): Listed("tokens:manage", "no jobs"),
+    ("DELETE", "/tokens/{}"): Listed("tokens:manage", "no jobs"),
+    ("GET", "/account"): Listed("jobs:read", "no jobs"),
 }
 _RATES: Mapping[Scope, Kind] = {
     "jobs:register": "registrations",
@@ -157,6 +158,8 @@ class JobScopes:
             await self.check_job(grant, found.scope, _job_in(request))
         elif found.reach == "account" and grant.is_narrow:
             raise ScopeMissing("a token that is restricted to some jobs may not do this")
+        elif found.reach == "no jobs" and grant.job is not None:
+            raise ScopeMissing(f"the token is for job {grant.job.job}")
 
     async def check_job(self, grant: Grant, scope: Scope, job: str) -> None:
         """Raise `ScopeMissing` unless the grant reaches the job, or nobody knows it."""

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from aiohttp import web
 
 from api.accounts.grants import Grant
+from api.http.permissions.scopes import rate_of
 from api.http.requests import GRANT
-from api.http.scopes import rate_of
 from api.service.admission import Admission
 from api.service.request_rates import CallRates, Kind
 

@@ -1,0 +1,1 @@
+"""What the caller of a request may do: which routes, which jobs, how often, and for whom."""
