@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from aiohttp import hdrs, web
 from msgspec import UNSET, UnsetType
@@ -19,13 +19,11 @@ from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.problems import Problem
 from api.v1.representation import ExpectedDuration, Job, Live, represent
-from api.v1.stops import cancels_of, may_know
+from api.v1.stopping.stops import cancels_of, may_know
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
-from ledger.domain.producers.leases import Lease
-from ledger.leases.reporting import Live as LiveAttempt
-from ledger.store.tables import spent_ids
-from ledger.store.tables.leases import find_many
+from ledger.leases.reporting import Reporting
+from ledger.store.tables import leases, spent_ids
 from projections.views.producers.jobs import ShownJob
 from projections.views.producers.series import UNKNOWN
 from projections.views.snapshot import Snapshot
@@ -73,7 +71,7 @@ class Jobs:
         shown = self.known(request, uuid)
         if shown is not None:
             return shown
-        if self._ledger.read(partial(spent_ids.is_spent, job=uuid)):
+        if self._ledger.read(partial(spent_ids.owner_of, job=uuid)) == owner_of(request):
             raise JobDiscarded(uuid)
         raise JobNotFound(uuid)
 
@@ -102,10 +100,13 @@ class Jobs:
             if shown is None:
                 self._found(request, uuid)
                 raise JobNotFound(uuid)
-            (job,) = represent_all(
-                snapshot, [shown], owner, now, known=may_know(request), live=self._reporting.live
-            )
+            viewer = Viewer(owner, now, may_know(request))
+            (job,) = represent_all(snapshot, [shown], viewer, self._reporting)
         return job
+
+    async def check_reach(self, request: web.Request, uuid: str) -> None:
+        """Raise `ScopeMissing` if the job is none of those that the token may register."""
+        await request.app[JOB_SCOPES].check_job(request[GRANT], "jobs:register", uuid)
 
     async def check_running(self, request: web.Request) -> None:
         """Raise `QuotaExceeded` if as many jobs run as the token may have at once."""
@@ -131,30 +132,30 @@ class Jobs:
         return _with_retry(answer_of(encode(answer), status), job)
 
 
+class Viewer(NamedTuple):
+    """Whose jobs are looked at, and when; `may_know`: whether the email of an account is shown."""
+
+    owner: str
+    now: datetime
+    may_know: Callable[[str], bool]
+
+
 def represent_all(
-    snapshot: Snapshot,
-    jobs: Sequence[ShownJob],
-    owner: str,
-    now: datetime,
-    *,
-    known: Callable[[str], bool],
-    live: Callable[[str, Lease | None], LiveAttempt | None],
+    snapshot: Snapshot, jobs: Sequence[ShownJob], viewer: Viewer, reporting: Reporting
 ) -> list[Job]:
-    """Return jobs of an account with what is not recorded with them; `known` as in `cancels_of`."""
+    """Return jobs of an account with what is not recorded with them."""
     uuids = [each.uuid for each in jobs]
-    cancels, held = (
-        cancels_of(snapshot.cursor, uuids, now, known),
-        find_many(snapshot.cursor, uuids),
-    )
+    cancels = cancels_of(snapshot.cursor, uuids, viewer.now, viewer.may_know)
+    found = leases.find_many(snapshot.cursor, uuids)
     series = {each.uuid: each.series for each in jobs if each.series is not None}
-    expected = snapshot.expected(owner, sorted(set(series.values()))) if series else {}
+    expected = snapshot.expected(viewer.owner, sorted(set(series.values()))) if series else {}
     return [
         represent(
             each,
             Live(
                 cancels.get(each.uuid),
                 ExpectedDuration(*expected.get(series.get(each.uuid, ""), UNKNOWN)),
-                live(each.uuid, held.get(each.uuid)),
+                reporting.live(each.uuid, found.get(each.uuid)),
             ),
         )
         for each in jobs

@@ -16,10 +16,10 @@ from api.http.responses import json_answer
 from api.http.streams import read_in_lane
 from api.resources.walks import cursor_of, key_of
 from api.service.service import Service
-from api.v1.jobs import represent_all
+from api.v1.jobs import Viewer, represent_all
 from api.v1.representation import Job
 from api.v1.selectors import VALUES_MOST, read_selector
-from api.v1.stops import may_know
+from api.v1.stopping.stops import may_know
 from ledger.domain.events.producers import Outcome
 from ledger.domain.producers.standing import ConditionType
 from ledger.store.parameters import timestamp_or_none
@@ -68,23 +68,22 @@ class Page(NamedTuple):
 class Lists:
     def __init__(self, service: Service) -> None:
         self._views = service.views
-        self._now = service.now
         self._reporting = service.reporting
+        self._now = service.now
 
     async def list(self, request: web.Request) -> web.Response:
         """List jobs, the newest first, or those that have ended, the last to end first."""
         page = asked_page(request)
         after = request.query.get("after", "")
         key = key_of(after, page.filters) if after else None
-        now, known = self._now(), may_know(request)
+        now = self._now()
+        viewer = Viewer(page.owner, now, may_know(request))
 
         def read() -> JobList:
             with self._views.long_snapshot() as snapshot:
                 step = snapshot.job_page(page.owner, page.wanted, now, key=key, limit=page.limit)
                 shown = snapshot.shown_jobs(step.uuids, page.owner, now)
-                jobs = represent_all(
-                    snapshot, shown, page.owner, now, known=known, live=self._reporting.live
-                )
+                jobs = represent_all(snapshot, shown, viewer, self._reporting)
             following = None if step.next is None else cursor_of(step.next, page.filters)
             return JobList(tuple(jobs), following)
 

@@ -110,7 +110,7 @@ class KnownJobs:
                 known.job = state
             if isinstance(recorded.event, ProgressReported):
                 known.recorded = recorded.recorded_at
-            if isinstance(recorded.event, JobTextsRemoved):
+            elif isinstance(recorded.event, JobTextsRemoved):
                 known.drop_words()
 
     async def line(self, job: Job) -> Callable[[str], Job | None]:

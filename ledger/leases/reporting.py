@@ -168,8 +168,8 @@ class Reporting:
         job = known.job
         if job is not None and job.owner == report.owner and job.produced is not None:
             return job, job.produced
-        is_spent = partial(spent_ids.is_spent, job=report.job)
-        if job is None and await asyncio.to_thread(self._ledger.read, is_spent):
+        owner_of = partial(spent_ids.owner_of, job=report.job)
+        if job is None and await asyncio.to_thread(self._ledger.read, owner_of) == report.owner:
             raise JobDiscarded(report.job)
         raise JobNotFound(report.job)
 
