@@ -19,7 +19,7 @@ from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.problems import Problem
 from api.v1.representation import ExpectedDuration, Job, Live, represent
-from api.v1.stops import cancels_of, may_know
+from api.v1.stopping.stops import cancels_of, may_know
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.domain.errors.producers import AttemptTaken

@@ -19,7 +19,7 @@ from api.service.service import Service
 from api.v1.jobs import Viewer, represent_all
 from api.v1.representation import Job
 from api.v1.selectors import VALUES_MOST, read_selector
-from api.v1.stops import may_know
+from api.v1.stopping.stops import may_know
 from ledger.domain.events.producers import Outcome
 from ledger.domain.producers.standing import ConditionType
 from ledger.store.parameters import timestamp_or_none
