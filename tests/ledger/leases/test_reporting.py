@@ -213,6 +213,20 @@ async def test_numbers_order_reports(present: Present, node: Node) -> None:
         assert (await other.report(seq=3, buffered=True)).duplicate
 
 
+async def test_a_repeated_report_is_a_sign_of_life_all_the_same(
+    present: Present, node: Node
+) -> None:
+    """A process may have begun to count anew. What came before still counts as the newest."""
+    present.opened.do(working())
+    await node.report(seq=7)
+    present.pass_by(LEASE_S - 1)
+    assert (await node.report(seq=1)).duplicate
+    await node.beats.flush()
+    await present.after(LOST_S - 1)
+    assert present.told() == []
+    assert (await node.report(seq=6)).duplicate
+
+
 async def test_what_was_buffered_is_recorded_but_not_shown_if_it_is_older(
     present: Present, node: Node
 ) -> None:
