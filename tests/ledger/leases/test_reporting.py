@@ -312,6 +312,21 @@ async def test_a_report_after_the_end_is_no_error(present: Present, node: Node) 
     assert (present.ledger.position, present.lease()) == (position, None)
 
 
+async def test_jobs_that_are_over_are_forgotten(present: Present, node: Node) -> None:
+    """Or a node would fill its memory with them; who still asks is answered from the store."""
+    present.opened.do(working("over"), working())
+    for uuid in ("over", "j"):
+        await node.report(uuid)
+    present.opened.do(EndJob("over", 1, DONE))
+
+    async def is_forgotten() -> bool:
+        await node.report()
+        return node.known.get("over") is None
+
+    await wait_until("the node forgets it", is_forgotten)
+    assert (await node.report("over")).over == "succeeded"
+
+
 async def test_after_a_forced_end_the_producer_must_stop(present: Present, node: Node) -> None:
     present.opened.do(working(), RequestCancel(ME, "j", JobCancelRequested(0)), ForceEnd(ME, "j"))
     assert isinstance(present.events()[-1], JobCancelled)
