@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Network
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
@@ -105,6 +106,9 @@ class State(Counts, Protocol):
         If not, the decision rests on that: it is made anew if the job has been discarded meanwhile.
         """
 
+    def spent_owner(self, job: str) -> str | None:
+        """Return whose the discarded job was, as far as that is known."""
+
     def lease(self, job: str) -> Lease | None:
         """Return what is expected next of a producer's job, as the store has it; read it anew."""
 
@@ -184,10 +188,14 @@ Secret = SetVncPassword | CopyVncPassword | DropVncPassword | SetPersonal | AddT
 
 
 class Discarded(NamedTuple):
-    """These streams are no longer shown; `rows` are all rows that show them."""
+    """These streams are no longer shown; `rows` are all rows that show them.
+
+    `owners` are those of the jobs among them.
+    """
 
     streams: tuple[str, ...]
     rows: tuple[RowKey, ...]
+    owners: Mapping[str, str] = MappingProxyType({})
 
 
 Change = Fact | Secret | DropTexts | Discarded | LeaseChange

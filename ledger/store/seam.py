@@ -112,9 +112,9 @@ class Batch(NamedTuple):
     """Everything that one transaction writes; `tasks` are for workers that the store feeds.
 
     `unspent` are jobs that must not have been discarded, or nothing is written; `spent` are those
-    that are discarded now. `external_ids` are taken by new jobs; if one is taken, nothing is
-    written. `leases` change if all of `dues` still hold, or nothing is written; `now` is the time
-    for a store that has no clock of its own.
+    that are discarded now, with their owners. `external_ids` are taken by new jobs; if one is
+    taken, nothing is written. `leases` change if all of `dues` still hold, or nothing is written;
+    `now` is the time for a store that has no clock of its own.
     """
 
     events: Sequence[StoredEvent]
@@ -126,7 +126,7 @@ class Batch(NamedTuple):
     tasks: Sequence[Task] = ()
     stamps: Stamps | None = None
     unspent: Sequence[str] = ()
-    spent: Sequence[str] = ()
+    spent: Mapping[str, str | None] = MappingProxyType({})
     texts: Sequence[TextChange] = ()
     leases: Sequence[LeaseChange] = ()
     dues: Sequence[Due] = ()

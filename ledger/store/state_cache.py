@@ -78,6 +78,9 @@ class StateCache:
     def has_spent(self, job: str) -> bool:
         return read_patiently(self._store, partial(spent_ids.is_spent, job=job))
 
+    def spent_owner(self, job: str) -> str | None:
+        return read_patiently(self._store, partial(spent_ids.owner_of, job=job))
+
     def lease(self, job: str) -> Lease | None:
         return read_patiently(self._store, partial(leases.find, job=job))
 

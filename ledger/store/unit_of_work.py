@@ -137,6 +137,9 @@ class Base(Protocol):
     def has_spent(self, job: str) -> bool:
         """Return whether the job was discarded."""
 
+    def spent_owner(self, job: str) -> str | None:
+        """Return whose the discarded job was, as far as that is known."""
+
     def lease(self, job: str) -> Lease | None:
         """Return the row of a producer's job; read it anew."""
 
@@ -187,6 +190,8 @@ class UnitOfWork:
         self.entries: dict[RowKey, Row] = {}
         self.tasks: list[Task] = []
         self.discarded: set[str] = set()
+        self.owners: dict[str, str] = {}
+        """Whose the jobs are that are discarded."""
         self.unspent: set[str] = set()
         self.external_ids: dict[ExternalId, str] = {}
         self.dropped: list[RowKey] = []
@@ -289,6 +294,9 @@ class UnitOfWork:
     def has_spent(self, job: str) -> bool:
         return job_stream(job) in self.discarded or self._base.has_spent(job)
 
+    def spent_owner(self, job: str) -> str | None:
+        return self.owners.get(job) or self._base.spent_owner(job)
+
     def lease(self, job: str) -> Lease | None:
         return self._base.lease(job)
 
@@ -384,6 +392,7 @@ class UnitOfWork:
     def discard(self, change: Discarded) -> None:
         """Stop showing these streams; nothing is ever decided about them again."""
         self.discarded.update(change.streams)
+        self.owners |= change.owners
         self.dropped += change.rows
         self.texts.append(DropTexts(tuple(_jobs_of(change.streams))))
 
@@ -438,6 +447,7 @@ class UnitOfWork:
         self.secrets += above.secrets
         self.texts += above.texts
         self.discarded |= above.discarded
+        self.owners |= above.owners
         self.unspent |= above.unspent
         self.external_ids |= above.external_ids
         self.dropped += above.dropped
@@ -509,7 +519,7 @@ class UnitOfWork:
             tasks=self.tasks,
             stamps=self._stamps(),
             unspent=sorted(self.unspent),
-            spent=sorted(_jobs_of(self.discarded)),
+            spent={job: self.owners.get(job) for job in sorted(_jobs_of(self.discarded))},
             texts=self.texts,
             leases=list(self.leases.values()),
             dues=self.dues,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from ledger.domain.commands import Command, LabelJob
-from ledger.domain.errors.jobs import JobDiscarded
+from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.domain.errors.producers import AlreadyRegistered, UuidTaken
 from ledger.domain.events.producers import Holder
 from ledger.domain.producers.commands import EndJob, RegisterJob
@@ -44,7 +44,10 @@ def refused(kept: Retained, command: Command, by: type[Exception]) -> None:
 def test_a_discarded_uuid_is_never_registered_again(
     nodes: Nodes, clock: Clock, gone: Callable[[Retained], object]
 ) -> None:
-    """By neither node nor account, and whether or not it was a client who chose it first."""
+    """By neither node nor account, and whether or not it was a client who chose it first.
+
+    To another account a uuid is taken, or there is no such job: it does not learn that there was.
+    """
     one, two = nodes
     one.do(register("chosen"))
     family(one, "drawn")
@@ -54,7 +57,8 @@ def test_a_discarded_uuid_is_never_registered_again(
     for node in nodes:
         for uuid in ("chosen", "drawn", "drawn-below"):
             refused(node, register(uuid), JobDiscarded)
-        refused(node, register("chosen", "account-2"), JobDiscarded)
+        refused(node, register("chosen", "account-2"), UuidTaken)
+        refused(node, LabelJob("account-2", "chosen", {"env": "x"}), JobNotFound)
         refused(node, EndJob("chosen", 1, BROKEN), JobDiscarded)
         refused(node, LabelJob(ME, "chosen", {"env": "x"}), JobDiscarded)
     two.do(register("another"))
@@ -137,6 +141,7 @@ def test_an_upgrade_spends_what_was_discarded_before(archived: Retained, clock: 
         spend_archived(upgraded.ledger, upgraded.shelf)
         assert spent(upgraded) == EVERY
         refused(upgraded, register("archived-below"), JobDiscarded)
+        refused(upgraded, register("stored"), UuidTaken)  # whose it was, no sweep says
 
 
 def test_archives_that_a_ledger_does_not_know_are_read_at_its_start(archived: Retained) -> None:
@@ -150,6 +155,8 @@ def test_archives_that_a_ledger_does_not_know_are_read_at_its_start(archived: Re
     spend_archived(archived.ledger, archived.shelf)
     assert spent(archived) == {"archived", "archived-below"}
     assert archived.ledger.read(spent_ids.archives) == set(archived.shelf.names())
+    refused(archived, register("archived"), JobDiscarded)
+    refused(archived, register("archived", "account-2"), UuidTaken)
 
 
 def test_archives_that_are_known_are_not_read_again(

@@ -49,6 +49,9 @@ class _Nothing:
     def has_spent(self, _: str) -> bool:
         return False
 
+    def spent_owner(self, _: str) -> str | None:
+        return None
+
     def lease(self, _: str) -> None:
         return None
 

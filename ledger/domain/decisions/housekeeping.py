@@ -95,7 +95,16 @@ def discard_jobs(command: DiscardJobs, state: State, environment: Environment) -
     )
     yield Fact(stream, event)
     jobs = tuple(stream for tree in command.trees for stream in tree.streams())
-    yield Discarded(jobs + command.streams, command.rows)
+    owners = {job: owner for tree in command.trees for job, owner in _owners(tree, command, state)}
+    yield Discarded(jobs + command.streams, command.rows, owners)
+
+
+def _owners(tree: DiscardedTree, command: DiscardJobs, state: State) -> Iterator[tuple[str, str]]:
+    """Yield the jobs of a tree with their owner, who is the same of all, if one can be read."""
+    read = (job for job in tree.jobs if job_stream(job) not in command.unread)
+    one = next(filter(None, map(state.job, read)), None)
+    if one is not None:
+        yield from ((job, one.owner) for job in tree.jobs)
 
 
 def _require_due(tree: DiscardedTree, command: DiscardJobs, state: State) -> None:

@@ -201,9 +201,10 @@ def own_job(state: State, uuid: str, owner: str) -> Job:
     job = state.job(uuid)
     if job is not None and job.owner != owner:
         raise JobNotFound(uuid)
-    if (job is None or job.ended is not None) and state.is_spent(uuid):
+    is_gone = (job is None or job.ended is not None) and state.is_spent(uuid)
+    if is_gone and state.spent_owner(uuid) == owner:
         raise JobDiscarded(uuid)
-    if job is None:
+    if job is None or is_gone:
         raise JobNotFound(uuid)
     return job
 

@@ -101,6 +101,8 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
     known = state.job(command.job)
     may_be_gone = command.chosen if known is None else known.ended is not None
     if may_be_gone and state.is_spent(command.job):
+        if state.spent_owner(command.job) != command.owner:
+            raise errors.UuidTaken(command.job)
         raise JobDiscarded(command.job)
     if known is not None:
         _check_is_same(known, command)
@@ -476,11 +478,14 @@ def abandon_job(command: AbandonJob, state: State, environment: Environment) -> 
 
 
 def remove_texts(command: RemoveTexts, state: State, environment: Environment) -> Iterator[Change]:
-    """Remove the words beside the job, if there are any. Raise `JobNotFound`, `JobDiscarded`."""
+    """Remove the words beside the job; record it if an event has any.
+
+    Words of a report that is no event lie beside the job, too. Raise `JobNotFound`, `JobDiscarded`.
+    """
     job = own_job(state, command.job, command.owner)
     if job.produced is not None and job.produced.has_texts:
         yield _fact(job.uuid, JobTextsRemoved())
-        yield DropTexts((job.uuid,))
+    yield DropTexts((job.uuid,))
 
 
 def _something_works_below(state: State, job: Job) -> bool:
@@ -560,10 +565,13 @@ def _seen_of(group: Job, produced: Produced) -> str | None:
 def _known(state: State, uuid: str, owner: str | None = None) -> tuple[Job, Produced]:
     """Return the producer's job; where an owner is given, it must be theirs.
 
-    Raise `JobDiscarded` if there is none any more, although its events may still be there.
+    Raise `JobDiscarded` if there is none any more, although its events may still be there; to
+    others than its owner it never was.
     """
     job = state.job(uuid)
     if (job is None or job.ended is not None) and state.is_spent(uuid):
+        if owner not in (None, state.spent_owner(uuid)):
+            raise JobNotFound(uuid)
         raise JobDiscarded(uuid)
     if job is None or job.produced is None or owner not in (None, job.owner):
         raise JobNotFound(uuid)

@@ -300,7 +300,7 @@ def _spend(connection: psycopg.Connection[TupleRow], batch: Batch) -> None:
     if batch.unspent:
         connection.execute(spent_ids.NONE_IS_SPENT, (list(batch.unspent),))
     if batch.spent:
-        connection.execute(spent_ids.ADD_ALL, (list(batch.spent),))
+        connection.execute(spent_ids.ADD_ALL, (list(batch.spent), list(batch.spent.values())))
         connection.execute(external_ids.DROP_ALL, (list(batch.spent),))
 
 

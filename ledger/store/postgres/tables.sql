@@ -2,6 +2,8 @@
 ALTER TABLE leaf_count ADD COLUMN IF NOT EXISTS position bigint NOT NULL DEFAULT 0;
 -- Schema 6 has the latest moment in both databases.
 ALTER TABLE leaf_count ADD COLUMN IF NOT EXISTS latest bigint NOT NULL DEFAULT 0;
+-- Schema 8 has whose the discarded jobs were.
+ALTER TABLE spent_ids ADD COLUMN IF NOT EXISTS owner text;
 -- Where this ledger has its home: a copy that is put back elsewhere is another one.
 CREATE TABLE IF NOT EXISTS home (place text NOT NULL);
 CREATE OR REPLACE VIEW here AS

@@ -285,7 +285,8 @@ class SqliteStore:
         return True
 
     def _upgrade(self, cursor: sqlite3.Cursor, version: int) -> None:
-        _add_latest(cursor)
+        _add_column(cursor, "leaf_count", "latest INTEGER NOT NULL DEFAULT 0")  # of schema 6
+        _add_column(cursor, "spent_ids", "owner TEXT")  # of schema 8
         now = cursor.execute("SELECT strftime('%s', 'now') * 1000000").fetchone()[0]
         upgrade(cursor, version, moment_of(now) if self._clock is None else self._clock())
 
@@ -302,7 +303,7 @@ class SqliteStore:
             cursor = _cursor_of(c)
             _require_unspent(cursor, batch.unspent)
             spent_ids.add(cursor, batch.spent)
-            external_ids.drop(cursor, batch.spent)
+            external_ids.drop(cursor, list(batch.spent))
             _take_external_ids(cursor, batch.external_ids)
             _record_claims(cursor, batch.claims)
             for secret in batch.secrets:
@@ -360,11 +361,12 @@ def _disk_of(file: Path, reserve: int) -> Disk:
         raise StoreUnreachable(f"cannot open {file}: {error}") from error
 
 
-def _add_latest(cursor: sqlite3.Cursor) -> None:
-    """Add the column of schema 6; SQLite has no statement that adds only a missing one."""
-    columns = cursor.execute("PRAGMA table_info(leaf_count)").fetchall()
-    if "latest" not in {column["name"] for column in columns}:
-        cursor.execute("ALTER TABLE leaf_count ADD COLUMN latest INTEGER NOT NULL DEFAULT 0")
+def _add_column(cursor: sqlite3.Cursor, table: str, column: str) -> None:
+    """Add a column, unless it is there; SQLite has no statement for that."""
+    name, _, _ = column.partition(" ")
+    columns = cursor.execute(f"PRAGMA table_info({table})").fetchall()
+    if name not in {each["name"] for each in columns}:
+        cursor.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
 def _cursor_of(c: SQLiteCursor) -> sqlite3.Cursor:

@@ -2,17 +2,21 @@
 
 A client may choose any uuid for its job, also that of a job which it saw long ago and whose events
 are in an archive by now. So every discarded id is spent, whoever drew it: no other rule holds
-against every client, and a discarded job does not tell who drew its id.
+against every client, and a discarded job does not tell who drew its id. Its owner is in the table,
+so that nobody else is told of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.store.parameters import marks
 from ledger.store.seam import Cursor
 from ledger.store.tables.streams import events_of_kind
 
-ADD_ALL = "INSERT INTO spent_ids SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
+ADD_ALL = (
+    "INSERT INTO spent_ids SELECT * FROM unnest(%s::text[], %s::text[])"
+    " ON CONFLICT (uuid) DO UPDATE SET owner = coalesce(spent_ids.owner, excluded.owner)"
+)
 """For psycopg alone, as the next one."""
 NONE_IS_SPENT = (
     "SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM spent_ids WHERE uuid = ANY(%s::text[]))"
@@ -26,16 +30,25 @@ def is_spent(cursor: Cursor, job: str) -> bool:
     return cursor.fetchone() is not None
 
 
+def owner_of(cursor: Cursor, job: str) -> str | None:
+    """Return whose job it was that was discarded, as far as that is known."""
+    cursor.execute("SELECT owner FROM spent_ids WHERE uuid = ?", (job,))
+    found = cursor.fetchone()
+    return None if found is None else found[0]
+
+
 def none_is_spent(cursor: Cursor, jobs: Sequence[str]) -> bool:
     """Return whether none of these few jobs was discarded."""
     cursor.execute(f"SELECT 1 FROM spent_ids WHERE uuid IN ({marks(jobs)}) LIMIT 1", jobs)  # noqa: S608 - marks
     return cursor.fetchone() is None
 
 
-def add(cursor: Cursor, jobs: Iterable[str]) -> None:
-    """Spend the ids of jobs; those that are spent already stay so."""
+def add(cursor: Cursor, jobs: Mapping[str, str | None]) -> None:
+    """Spend the ids of jobs, each with its owner; what is known of those that are spent stays."""
     cursor.executemany(
-        "INSERT INTO spent_ids VALUES (?) ON CONFLICT DO NOTHING", [(job,) for job in jobs]
+        "INSERT INTO spent_ids VALUES (?, ?)"
+        " ON CONFLICT (uuid) DO UPDATE SET owner = coalesce(spent_ids.owner, excluded.owner)",
+        list(jobs.items()),
     )
 
 
@@ -44,7 +57,7 @@ def add_stored(cursor: Cursor) -> None:
     for recorded in events_of_kind(cursor, "sweep", 0):
         assert isinstance(recorded.event, JobsDiscarded)
         for tree in recorded.event.trees:
-            add(cursor, tree.jobs)
+            add(cursor, dict.fromkeys(tree.jobs))
 
 
 def archives(cursor: Cursor) -> set[str]:

@@ -20,8 +20,8 @@ CREATE TABLE IF NOT EXISTS guards (
     uuid TEXT PRIMARY KEY,
     version INTEGER NOT NULL
 ) WITHOUT ROWID;
--- Spent ids: the jobs that were discarded, and the archives whose jobs are all among them.
-CREATE TABLE IF NOT EXISTS spent_ids (uuid TEXT PRIMARY KEY) WITHOUT ROWID;
+-- Spent ids: the jobs that were discarded, whose they were as far as known, and the archives whose jobs are all among them.
+CREATE TABLE IF NOT EXISTS spent_ids (uuid TEXT PRIMARY KEY, owner TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spent_archives (archive TEXT PRIMARY KEY) WITHOUT ROWID;
 -- Which job an account has registered under the id of another system.
 CREATE TABLE IF NOT EXISTS external_ids (

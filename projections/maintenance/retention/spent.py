@@ -31,7 +31,7 @@ def spend_archived(ledger: Ledger, shelf: Shelf) -> None:
         except BadArchive as error:
             log.warning("the ids of its jobs are not known to be spent: %s", error)
             continue
-        jobs = [job.uuid for tree in trees for job in tree.jobs]
+        jobs = [(job.uuid, tree.owner) for tree in trees for job in tree.jobs]
         for some in sliced(jobs, JOBS_AT_ONCE):
-            ledger.exclusive(partial(spent_ids.add, jobs=some)).result()
+            ledger.exclusive(partial(spent_ids.add, jobs=dict(some))).result()
         ledger.exclusive(partial(spent_ids.add_archive, archive=name)).result()

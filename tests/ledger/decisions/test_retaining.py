@@ -57,6 +57,8 @@ ENDED = (
 TREE = DiscardedTree(ME, ("root", "below"), LONG_AGO)
 ROWS: tuple[RowKey, ...] = (("jobs", ("root",)), ("jobs", ("below",)))
 
+OWNERS = {"root": ME, "below": ME}
+
 
 def discard(
     *trees: DiscardedTree,
@@ -140,7 +142,7 @@ def test_a_tree_that_has_ended_is_discarded() -> None:
     """With all rows, and with the streams that nobody names any more."""
     given(ENDED).when(discard(TREE, streams=("drive-d",))).then(
         Fact("sweep-1", discarded(TREE, streams=("drive-d",))),
-        Discarded(("job-root", "job-below", "drive-d"), ROWS),
+        Discarded(("job-root", "job-below", "drive-d"), ROWS, OWNERS),
     )
 
 
@@ -249,7 +251,7 @@ def test_a_skipped_stream_may_be_discarded_unread() -> None:
         (PARK, ReleaseStream("job-root", skip=True)),
     )
     skipped.when(discard(TREE, unread=("job-root",))).then(
-        Fact("sweep-1", discarded(TREE)), Discarded(("job-root", "job-below"), ROWS)
+        Fact("sweep-1", discarded(TREE)), Discarded(("job-root", "job-below"), ROWS, OWNERS)
     )
 
 

@@ -53,7 +53,7 @@ from ledger.store.seam import (
 from ledger.store.tables import accounts, guards, login_revocations, tiles, tokens
 from ledger.store.tables import idempotency_keys as claims
 from ledger.store.tables.external_ids import job_of
-from ledger.store.tables.spent_ids import is_spent
+from ledger.store.tables.spent_ids import is_spent, owner_of
 from ledger.store.tables.stamps import date_stored, has_faults, newest_stamp
 from ledger.store.tables.streams import (
     events_of_kind,
@@ -94,7 +94,7 @@ def batch(
         list(secrets),
         list(claims),
         unspent=list(unspent),
-        spent=list(spent),
+        spent=dict.fromkeys(spent, "a"),
         external_ids=external_ids,
     )
 
@@ -259,6 +259,7 @@ class Conflicts(_Suite):
         assert read_stream(store, "drive-b") == []
         other.append(batch(event("drive-b"), unspent=jobs[1:], spent=jobs[:2]))
         assert [store.read(partial(is_spent, job=job)) for job in jobs[:3]] == [True, True, False]
+        assert [store.read(partial(owner_of, job=job)) for job in jobs[:3]] == ["a", "a", None]
 
     def test_one_job_takes_an_external_id(self, store: Store, other: Store) -> None:
         """The second fails as a whole, until the first is discarded and gives it back."""
