@@ -1,5 +1,7 @@
 """`/jobs/{uuid}/texts`: the words that lie beside a job, which its owner may remove at any time."""
 
+import asyncio
+
 from aiohttp import web
 
 from api.http.outcome import Changed
@@ -17,8 +19,10 @@ class Texts:
 
     async def remove(self, request: web.Request) -> web.Response:
         """Remove all words of the job; none are no error."""
-        uuid = uuid_in_url(request, JobNotFound)
-        await self._reporting.drop_words(uuid)
-        command = RemoveTexts(owner_of(request), uuid)
+        uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
+        job = await asyncio.to_thread(self._ledger.job, uuid)
+        if job is not None and job.owner == owner:  # nobody drops what another account has said
+            await self._reporting.drop_words(uuid)
+        command = RemoveTexts(owner, uuid)
         await record_command(request, self._ledger, command, Changed(204))
         return web.Response(status=204)
