@@ -22,6 +22,7 @@ from api.v1.representation import ExpectedDuration, Job, Live, represent
 from api.v1.stops import cancels_of, may_know
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
+from ledger.domain.producers.commands import RemoveTexts
 from ledger.leases.reporting import Reporting
 from ledger.store.tables import leases, spent_ids
 from projections.views.producers.jobs import ShownJob
@@ -84,6 +85,14 @@ class Jobs:
         """Record what an attempt said last before it ends, if no event has."""
         if known.produced is not None and known.produced.attempt == attempt:
             await self._reporting.record_last(known.uuid, request[CALLER])
+
+    async def remove_texts(self, request: web.Request) -> web.Response:
+        """Remove the words that lie beside the job, for good; none are no error."""
+        uuid = uuid_in_url(request, JobNotFound)
+        await self._reporting.drop_words(uuid)
+        command = RemoveTexts(owner_of(request), uuid)
+        await record_command(request, self._ledger, command, Changed(204))
+        return web.Response(status=204)
 
     async def shown(self, request: web.Request, uuid: str) -> Job:
         """Return the job as it is after a change."""
