@@ -39,7 +39,7 @@ function Job({ job, past, again }) {
       <${Facts} facts=${[
         ["State", html`<${State} state=${job.state} />`],
         ["Operation", title(job.operation)],
-        ...(job.data.source ? [["Producer", html`<span class="name">${visible(job.data.source)}</span>`]] : []),
+        ...(job.data.source ? [["Producer", visible(job.data.source)]] : []),
         ["Progress", html`<${Progress} job=${job} /> <${Figures} job=${job} />`],
         ["Resources", html`<${Links} uris=${job.resources} />`],
         ["Started", html`<${Moment} at=${job.created} />`],

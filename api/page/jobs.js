@@ -74,7 +74,7 @@ const emptiness = (past, { next }) => {
 
 const COLUMNS = [
   ["Job", (job) => html`<${Link} kind="jobs" uuid=${job.uuid} />`],
-  ["Operation", (job) => html`${title(job.operation)}${job.children.length ? html`, <span class="faint">${counted(job.children.length, "sub-job")}</span>` : ""}`],
+  ["Operation", (job) => html`<span class="name">${title(job.operation)}</span>${job.children.length ? html`, <span class="faint">${counted(job.children.length, "sub-job")}</span>` : ""}`],
   ["State", (job) => html`<${State} state=${job.state} />`],
   ["Progress", (job) => html`<${Progress} job=${job} label=${`Progress of ${job.uuid}`} /><${Figures} job=${job} />`, "wide"],
   ["Resources", (job) => html`<${Links} uris=${job.resources} />`],

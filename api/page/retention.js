@@ -51,7 +51,7 @@ function DryRun() {
     <form class="filters" aria-label="Dry run" onSubmit=${(event) => event.preventDefault()}>
       <label>Plan for <${MomentField} value=${asked.as_of} take=${(at) => go(addressWith({ at }))} /></label>
       <label>Keep for <${Field} type="text" size="8" placeholder="P3D" value=${asked.keep} take=${(keep) => go(addressWith({ keep }))} /></label>
-      <label>and the last <${Field} type="number" min="0" max="1000" size="4" placeholder="20" value=${asked.keep_last} take=${(last) => go(addressWith({ keep_last: last }))} /> of each series</label>
+      <label>and the last of each series <${Field} type="number" min="0" max="1000" size="4" placeholder="20" value=${asked.keep_last} take=${(last) => go(addressWith({ keep_last: last }))} /></label>
     </form>
     <${Loaded} read=${read}>${(plan) => html`
       <p>${counted(plan.trees_total, "tree")} of ${counted(plan.jobs_total, "job")} and ${counted(plan.streams_total, "other stream")} that ended before <${Moment} at=${plan.cutoff} /> would be discarded. Nothing was changed.</p>

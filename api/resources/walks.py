@@ -57,7 +57,7 @@ class Walk(NamedTuple):
         """Return what is on the page, and where the next one begins."""
         kind, owner, conditions = self.of
         step = snapshot.walk(kind, owner, conditions, key=self.key, limit=self.limit)
-        after = None if step.next is None else cursor_of(step.next, self.of)
+        after = None if step.next is None else cursor_of(step.next, self.of.filters)
         return Found(WalkMeta(self.limit, after), step.uuids)
 
 
@@ -73,16 +73,17 @@ def walk_asked(request: web.Request, kind: Walked, conditions: Conditions) -> Wa
     if not 0 < limit <= SHORT_LIMIT:
         raise BadRequest(f"with after, limit goes from 1 to {SHORT_LIMIT}", point="limit")
     of = List(kind, owner_of(request), conditions)
-    return Walk(of, limit, _key(given[-1], of) if given[-1] else None)
+    return Walk(of, limit, key_of(given[-1], of.filters) if given[-1] else None)
 
 
-def cursor_of(key: Key, of: List) -> str:
-    """Return the `after` of the page of this list that follows the key."""
-    text = f"{CURSOR_VERSION} {key.created} {key.uuid} {of.filters}"
+def cursor_of(key: Key, filters: str) -> str:
+    """Return the `after` of the page that follows the key, of the list with these filters."""
+    text = f"{CURSOR_VERSION} {key.created} {key.uuid} {filters}"
     return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _key(cursor: str, of: List) -> Key:
+def key_of(cursor: str, of: str) -> Key:
+    """Return the place of a cursor of a list with these filters. Raise `BadRequest`."""
     versioned = _CURSOR.fullmatch(_decoded(cursor))
     if versioned is None:
         raise _refused("after must be what the page before said in next, or empty")
@@ -93,7 +94,7 @@ def _key(cursor: str, of: List) -> Key:
     if place is None:
         raise _refused("after must be what the page before said in next, or empty")
     created, uuid, filters = place.groups()
-    if filters != of.filters:
+    if filters != of:
         raise _refused(
             "after is of a list with other filters: keep them, or begin anew with an empty one"
         )

@@ -123,6 +123,7 @@ def _default_spool() -> str:
 # ------------------------------------------------------------------------------- texts and figures
 
 MESSAGE_MOST = 500
+RESULT_MOST = 48_000
 MOST = 2**53 - 1
 PARENT_NAMES = ("JOB_LEDGER_PARENT", "TRACEPARENT")
 
@@ -420,9 +421,23 @@ class SpoolFile:
 
     @classmethod
     def new(cls, path: str) -> SpoolFile:
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        _lock(number)
-        return cls(path, number)
+        return cls(path, cls._written(path, b""))
+
+    @staticmethod
+    def _written(path: str, content: bytes) -> int:
+        """Put a file there that is whole and locked from its first moment on."""
+        beside = f"{path}.{os.getpid()}.new"
+        number = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            _lock(number)
+            _write_all(number, content)
+            os.rename(beside, path)
+        except OSError:
+            os.close(number)
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
+        return number
 
     @classmethod
     def left_behind(cls, path: str) -> SpoolFile | None:
@@ -450,19 +465,9 @@ class SpoolFile:
         self.size += len(content)
 
     def replace(self, lines: Sequence[Line]) -> None:
-        """Have just these lines, or remove the file if there are none. It is whole at any time."""
+        """Have just these lines instead."""
         content = b"".join(line.encoded() for line in lines)
-        beside = f"{self.path}.{os.getpid()}.new"
-        number = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        try:
-            _lock(number)
-            _write_all(number, content)
-            os.rename(beside, self.path)
-        except OSError:
-            os.close(number)
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-            raise
+        number = self._written(self.path, content)
         os.close(self._number)
         self._number, self.size = number, len(content)
 
@@ -591,8 +596,8 @@ DAY_S = 86400.0
 REPORT_EVERY_S = 1.0
 SPOOLED_EVERY_S = 10.0
 """How often a report is spooled for a job while the ledger cannot be told."""
-PARENT_AFTER_S = 0.5
-"""After which an unknown parent is asked for again: it may be registered just then."""
+AGAIN_AFTER_S = 0.5
+"""After which a job is registered again: its parent may be registered just then."""
 END = "end"
 ATTEMPTS = "attempts"
 SEAL = "seal"
@@ -694,7 +699,8 @@ class Record:
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 BATCH_MOST = 200
 ABSENCE_S = 30.0
-LISTEN_EVERY_S = 0.25
+REFUSED_EVERY_S = 60.0
+LISTEN_AFTER_S, LISTEN_EVERY_S = 0.3, 0.25
 MUST_STOP = ("attempt-replaced", "job-forced")
 
 
@@ -784,9 +790,8 @@ class Courier:
         self.mark = Mark(settings.spool, settings.url)
         self.is_known_away = self.mark.is_set
         self._pid = os.getpid()
-        self._changed = threading.Condition(
-            threading.RLock()
-        )  # a signal's handler may come between
+        # Reentrant, because the handler of a signal may come between.
+        self._changed = threading.Condition(threading.RLock())
         self._records: list[Record] = []
         self._ledger = Ledger(settings.url)
         self._is_running = False
@@ -861,8 +866,8 @@ class Courier:
             return is_done()
         before = time.monotonic()
         with self._changed:
-            wanted = lambda: is_done() or self._troubles > 0  # noqa: E731
-            self._changed.wait_for(wanted, max(self.wait_left_s, 0))
+            within_s = max(self.wait_left_s, 0)
+            self._changed.wait_for(lambda: is_done() or self._troubles > 0, within_s)
             Courier.wait_left_s -= time.monotonic() - before
             if self.wait_left_s <= 0 and not is_done():
                 self.mark.set()
@@ -897,8 +902,9 @@ class Courier:
     def _start(self) -> None:
         if not self._is_running:
             self._is_running = True
-            for work in (self._tell, self._listen):
-                threading.Thread(target=work, name="job-ledger", daemon=True).start()
+            with contextlib.suppress(RuntimeError):  # too late: the interpreter ends
+                for work in (self._tell, self._listen):
+                    threading.Thread(target=work, name="job-ledger", daemon=True).start()
 
     def _tell(self) -> None:
         while not self._is_closed:
@@ -916,8 +922,13 @@ class Courier:
         self._ledger.close()
 
     def _due_at(self) -> float:
-        dues = [self._flushes_at, *(record.due_at() for record in self._records)]
+        dues = [self._flushes_at, *map(self._due_at_of, self._records)]
         return max(min(dues), self._paused_until)
+
+    def _due_at_of(self, record: Record) -> float:
+        if record.outbox and (below := self._unregistered_below(record)):
+            return min(each.not_before for each in below)
+        return record.due_at()
 
     def _turn(self) -> None:
         """Tell what is due: jobs, then figures, then what ends them."""
@@ -977,37 +988,36 @@ class Courier:
                 self._tell_registration(record)
 
     def _tell_registration(self, record: Record) -> None:
-        uuid, answer = register(
-            self._ledger,
-            record.uuid,
-            record.registration,
-            token=self.settings.token,
-        )
+        token = self.settings.token
+        uuid, answer = register(self._ledger, record.uuid, record.registration, token=token)
         self._answered()
         with self._changed:
             if answer.problem == "parent-unknown":
                 self._last_trouble = "the parent is unknown"
-                above = [r for r in self._records if r.uuid == record.registration.get("parent")]
-                for each in above:
-                    each.is_registered = False  # the ledger was restored
-                if not above:
-                    record.not_before = time.monotonic() + PARENT_AFTER_S
+                record.not_before = time.monotonic() + AGAIN_AFTER_S
+                for each in self._records:
+                    if each.uuid == record.registration.get("parent"):
+                        each.is_registered = False  # the ledger was restored
                 return
             record.is_answered.set()
             if not answer.is_success:
                 self._give_up(record, Message(REGISTER, record.registration), answer)
                 return
-            if uuid != record.uuid:
-                self.spool.forget(record.uuid)
-                record.uuid = uuid
-                self._write(record, REGISTER, record.registration)
-                for message in record.outbox:
-                    self._write(record, message.kind, message.body)
             record.is_registered = True
             record.told_at = time.monotonic()
             record.learn(answer.body)
+            if uuid != record.uuid:
+                self._rename(record, uuid)
             self._notice(record, answer)
             self._changed.notify_all()
+
+    def _rename(self, record: Record, uuid: str) -> None:
+        """Let it be the job that was there already; the spool has to say so."""
+        self.spool.forget(record.uuid)
+        record.uuid = uuid
+        self._write(record, REGISTER, record.registration)
+        for message in record.outbox:
+            self._write(record, message.kind, message.by(record.attempt).body)
 
     def _tell_spooled_reports(self) -> None:
         """Tell what happened while the ledger was away."""
@@ -1064,7 +1074,7 @@ class Courier:
         for record in waiting:
             while record.is_registered and record.outbox:
                 message = record.outbox[0]
-                if message.kind in (END, SEAL) and self._is_needed_above(record):
+                if message.kind in (END, SEAL) and self._unregistered_below(record):
                     break
                 told = message.by(record.attempt)
                 tokens = [record.token or self.settings.token, self.settings.token]
@@ -1076,13 +1086,11 @@ class Courier:
                     if record.is_ended and not record.outbox:
                         self._forget(record)
 
-    def _is_needed_above(self, record: Record) -> bool:
-        """Return whether a job is still to be registered below it, which its end would prevent."""
+    def _unregistered_below(self, record: Record) -> list[Record]:
+        """Return the jobs that are still to be registered below it, which its end would prevent."""
         with self._changed:
-            return any(
-                not each.is_registered and each.registration.get("parent") == record.uuid
-                for each in self._records
-            )
+            new = [each for each in self._records if not each.is_registered]
+            return [each for each in new if each.registration.get("parent") == record.uuid]
 
     def _take_answer(self, record: Record, message: Message, answer: Answer) -> bool:
         """Go by what the ledger says; return whether it has been told."""
@@ -1093,6 +1101,7 @@ class Courier:
                 self._notice(record, answer)
             elif answer.problem == "job-unknown":  # the ledger was restored
                 record.is_registered = False
+                record.not_before = time.monotonic() + AGAIN_AFTER_S
                 return False
             else:
                 self._notice(record, answer)
@@ -1121,6 +1130,8 @@ class Courier:
         if answer.problem != "job-discarded":
             _keep_refused(at.spool, [(line, answer)])
         if message.kind == REPORT and answer.problem not in (*MUST_STOP, "job-discarded"):
+            record.report_every_s = REFUSED_EVERY_S
+            record.is_over |= answer.status == HTTP_UNAUTHORIZED
             return
         self._last_trouble = f"{message.kind}: {_refusal(answer)}"
         record.is_over = True
@@ -1152,6 +1163,8 @@ class Courier:
 
     def _listen(self) -> None:
         ledger, tags = Ledger(self.settings.url), {"": ""}
+        with self._changed:  # many a job has ended by then
+            self._changed.wait_for(lambda: self._is_closed, LISTEN_AFTER_S)
         while not self._is_closed:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closed or bool(self._control_path()))
@@ -1590,11 +1603,16 @@ class Job:
             self.progress(done)
 
     def result(self, result: object) -> None:
-        """Say what has come of it; it is told with the end."""
-        text = json.dumps(result, default=str)
-        if "NaN" in text or "Infinity" in text:  # these are no JSON
-            text = json.dumps(json.loads(text, parse_constant=str))
-        self._result = json.loads(text)
+        """Say what has come of it, as JSON; it is told with the end."""
+        try:
+            text = json.dumps(result, default=str, skipkeys=True)
+        except (TypeError, ValueError, RecursionError) as error:
+            _say(f"a result is not recorded: {error}")
+        else:
+            if len(text) > RESULT_MOST:
+                _say(f"a result is not recorded: it has more than {RESULT_MOST} characters")
+            else:
+                self._result = json.loads(text, parse_constant=str)  # NaN is no JSON
 
     def label(self, *removed: str, **labels: str) -> None:
         """Set labels, and remove others; keys that are no names go into `labels` of the job."""

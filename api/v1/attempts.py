@@ -74,7 +74,6 @@ class Attempts:
         received_at, body = self._now(), given.body
         known = self._jobs.find(request)
         newest = 0 if known.produced is None else known.produced.attempt
-        await self._jobs.check_running(request)
         command = TakeUpJob(
             known.uuid,
             body.after,

@@ -1,7 +1,9 @@
 """Jobs of producers: what all handlers do with one, and `GET /api/v1/jobs/{uuid}`."""
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from aiohttp import hdrs, web
 from msgspec import UNSET, UnsetType
@@ -23,9 +25,11 @@ from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.domain.errors.producers import AttemptTaken
 from ledger.domain.events.producers import Holder
 from ledger.domain.producers.commands import TakeUpJob
+from ledger.leases.reporting import Reporting
 from ledger.store.tables import leases, spent_ids
-from projections.views.produced import ShownJob
-from projections.views.series import UNKNOWN
+from projections.views.producers.jobs import ShownJob
+from projections.views.producers.series import UNKNOWN
+from projections.views.snapshot import Snapshot
 
 LOOK_AGAIN_S = 5
 """When to look again at a job that is not over."""
@@ -99,16 +103,13 @@ class Jobs:
             if shown is None:
                 self._found(request, uuid)
                 raise JobNotFound(uuid)
-            cursor = snapshot.cursor
-            cancel = cancels_of(cursor, [uuid], now, may_know(request)).get(uuid)
-            lease = leases.find(cursor, uuid)
-            produced = shown.produced
-            series = None if produced is None else produced.registered.series
-            expected = UNKNOWN
-            if series is not None:
-                expected = snapshot.expected(owner, [series]).get(series, UNKNOWN)
-        live = self._reporting.live(uuid, lease)
-        return represent(shown, Live(cancel, ExpectedDuration(*expected), live))
+            viewer = Viewer(owner, now, may_know(request))
+            (job,) = represent_all(snapshot, [shown], viewer, self._reporting)
+        return job
+
+    async def check_reach(self, request: web.Request, uuid: str) -> None:
+        """Raise `ScopeMissing` if the job is none of those that the token may register."""
+        await request.app[JOB_SCOPES].check_job(request[GRANT], "jobs:register", uuid)
 
     async def check_running(self, request: web.Request) -> None:
         """Raise `QuotaExceeded` if as many jobs run as the token may have at once."""
@@ -147,6 +148,36 @@ class Jobs:
     def answer(self, answer: Representation, job: Job, status: int = 200) -> web.Response:
         """Answer a change of the job."""
         return _with_retry(answer_of(encode(answer), status), job)
+
+
+class Viewer(NamedTuple):
+    """Whose jobs are looked at, and when; `may_know`: whether the email of an account is shown."""
+
+    owner: str
+    now: datetime
+    may_know: Callable[[str], bool]
+
+
+def represent_all(
+    snapshot: Snapshot, jobs: Sequence[ShownJob], viewer: Viewer, reporting: Reporting
+) -> list[Job]:
+    """Return jobs of an account with what is not recorded with them."""
+    uuids = [each.uuid for each in jobs]
+    cancels = cancels_of(snapshot.cursor, uuids, viewer.now, viewer.may_know)
+    found = leases.find_many(snapshot.cursor, uuids)
+    series = {each.uuid: each.series for each in jobs if each.series is not None}
+    expected = snapshot.expected(viewer.owner, sorted(set(series.values()))) if series else {}
+    return [
+        represent(
+            each,
+            Live(
+                cancels.get(each.uuid),
+                ExpectedDuration(*expected.get(series.get(each.uuid, ""), UNKNOWN)),
+                reporting.live(each.uuid, found.get(each.uuid)),
+            ),
+        )
+        for each in jobs
+    ]
 
 
 def _with_retry(answer: web.Response, job: Job) -> web.Response:

@@ -112,7 +112,9 @@ class Registration:
         command = self._command(request, body, received_at, chosen)
         uuid = self._uuid(command)
         is_new = self._jobs.known(request, uuid) is None
-        if is_new and body.end is None:
+        if not is_new:
+            await self._jobs.check_reach(request, uuid)
+        elif body.end is None:
             await self._jobs.check_running(request)
         try:
             await self._record(request, command, body, received_at)

@@ -22,7 +22,7 @@ from ledger.domain.producers.texts import ERROR, MESSAGE, TAIL, TITLE
 from ledger.leases.figures import Pace, pace_of
 from ledger.leases.reporting import Live as LiveAttempt
 from ledger.store.parameters import timestamp, timestamp_or_none
-from projections.views.produced import ShownJob
+from projections.views.producers.jobs import ShownJob
 
 COMPLETE = 100
 

@@ -12,18 +12,22 @@ from api.text.urls import V1_ROOT
 from api.v1.about import show_about
 from api.v1.account import AccountPage
 from api.v1.attempts import Attempts
-from api.v1.cancels import Cancels
-from api.v1.control import OF_INSTANCE, OF_JOB, Controls
 from api.v1.ends import Ends
 from api.v1.events import PARAMETERS as OF_EVENTS
 from api.v1.events import Events
 from api.v1.jobs import Jobs
 from api.v1.labels import Labels
+from api.v1.lists import PARAMETERS as OF_LISTS
+from api.v1.lists import Lists
 from api.v1.parameters import strict
 from api.v1.problems import explain_problem, problem_answer
 from api.v1.registration import Registration
 from api.v1.reports import Reports
 from api.v1.sdk import get_sdk
+from api.v1.stopping.cancels import Cancels
+from api.v1.stopping.control import OF_INSTANCE, OF_JOB, Controls
+from api.v1.stopping.plans import Plans
+from api.v1.texts import Texts
 from api.v1.tokens import Tokens
 
 JOB = "/jobs/{uuid}"
@@ -42,6 +46,7 @@ def add_v1(app: web.Application, service: Service) -> None:
     _add(app, "/problems/{name}", get=explain_problem, access="public")
     _add(app, "/sdk/{name}", get=get_sdk, access="public")
     _add(app, "/jobs/{uuid}/cancel", post=Cancels(service).cancel)
+    _add(app, "/cancels", post=Plans(service).cancel)
     controls = Controls(service)
     _add(app, "/jobs/{uuid}/control", get=controls.of_job, parameters=OF_JOB)
     _add(app, "/control", get=controls.of_instance, parameters=OF_INSTANCE)
@@ -55,7 +60,17 @@ def add_v1(app: web.Application, service: Service) -> None:
 def _add_jobs(app: web.Application, service: Service, jobs: Jobs) -> None:
     registration, attempts = Registration(service, jobs), Attempts(service, jobs)
     ends, labels = Ends(service, jobs), Labels(jobs)
-    _add(app, "/jobs", post=registration.create, keyed=True)
+    lists = Lists(service)
+    _add(
+        app,
+        "/jobs",
+        get=lists.list,
+        parameters=OF_LISTS,
+        access="viewable",
+        post=registration.create,
+        keyed=True,
+    )
+    _add(app, f"{JOB}/texts", delete=Texts(service).remove)
     _add(app, JOB, get=jobs.one, put=registration.put)
     _add(app, f"{JOB}/attempts", post=attempts.begin)
     _add(app, f"{JOB}/end", post=ends.end)

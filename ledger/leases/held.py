@@ -27,6 +27,8 @@ HELD_S = 1.0
 """For how long a beat is held, as a rule."""
 HELD_MOST_S = 2.0
 """No beat is held for longer; the grace of a lease is."""
+AGAIN_S = 0.2
+"""The pause before what could not be written is tried again: others may be alone for a moment."""
 AT_ONCE = 500
 """Rows that are written in one transaction: everybody else who changes one waits for it."""
 ATTEMPTS_MOST = 200_000
@@ -111,7 +113,7 @@ class HeldBeats:
         pending, self._pending = self._pending, {}
         try:
             for some in sliced(list(pending.values()), AT_ONCE):
-                await self._write_some(some)
+                await self._write_patiently(some)
         except Exception as error:
             self._give_up(pending.values(), error)
             raise
@@ -133,6 +135,17 @@ class HeldBeats:
     def _wake(self) -> None:
         self._timer = None
         self._urgent.set()
+
+    async def _write_patiently(self, some: Sequence[_Pending]) -> None:
+        """Write them, again and again while none of them has waited for too long."""
+        since_s = min(each.since_s for each in some)
+        while True:
+            try:
+                return await self._write_some(some)
+            except StoreUnreachable:
+                if self._elapsed_s() - since_s > HELD_MOST_S:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     async def _write_some(self, some: Sequence[_Pending]) -> None:
         began_s = self._elapsed_s()

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from ledger.application import Ledger
 from ledger.domain.aggregates.job import Job
 from ledger.domain.events.jobs import job_stream
@@ -45,6 +47,11 @@ class Known:
             return
         self.attempt = attempt
         self.live = self.buffered = self.figures = self.heard = self.recorded = None
+
+    def drop_words(self) -> None:
+        """Forget the message: the words of the job were removed."""
+        if self.figures is not None:
+            self.figures = replace(self.figures, message=None)
 
     def take_turn(self, now_s: float) -> bool:
         """Return whether one more report may become an event: the bucket refills all the time."""
@@ -104,7 +111,7 @@ class KnownJobs:
             if isinstance(recorded.event, ProgressReported):
                 known.recorded = recorded.recorded_at
             elif isinstance(recorded.event, JobTextsRemoved):
-                known.figures = None
+                known.drop_words()
 
     async def line(self, job: Job) -> Callable[[str], Job | None]:
         """Return a function that has each job above this one."""

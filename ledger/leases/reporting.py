@@ -134,6 +134,16 @@ class Reporting:
             self._known.forget(report.job)
         return await self._take(report, by)
 
+    async def drop_words(self, job: str) -> None:
+        """Drop from memory what was last said of a job, once that is written with its lease.
+
+        So nothing writes it again after it has been removed from there.
+        """
+        known = self._known.get(job)
+        if known is not None:
+            known.drop_words()
+        await self._held.flush()
+
     async def _take(self, report: Report, by: Caller) -> Answer:
         known = await self._known.find(report.job)
         job, produced = await self._own(report, known)

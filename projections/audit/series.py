@@ -7,7 +7,7 @@ fault only with what was wrong all that time: `had_to_stay` and `could_stay` are
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -17,7 +17,10 @@ from ledger.domain.retention_policy import SERIES_KEPT, SERIES_MOST
 
 
 class Sight(NamedTuple):
-    """What a sweep goes by: the terms, their moment, and the position as of which it planned."""
+    """What a sweep goes by: the terms, their moment, and the position as of which it planned.
+
+    What ended after the moment does not count, though it may be before the position.
+    """
 
     terms: Terms
     moment: datetime
@@ -34,6 +37,9 @@ class _Run(NamedTuple):
 
 _Last = tuple[datetime, str]
 """When the last run of a series ended, and the series."""
+
+
+_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class SeriesRuns:
@@ -78,7 +84,7 @@ class SeriesRuns:
         if found is None or not sight.terms.keep_last:
             return False
         name, runs, newer = found
-        planned = _last(name, runs, sight.planned_at)
+        planned = _last(name, runs, sight.moment, sight.planned_at)
         if planned is None or sight.moment - planned[0] > SERIES_KEPT:
             return False
         if self._overtaking(job.owner, planned, None) >= SERIES_MOST:
@@ -93,14 +99,16 @@ class SeriesRuns:
         if found is None or not sight.terms.keep_last:
             return False
         name, runs, newer = found
-        last = _last(name, runs, None)
+        last = _last(name, runs, sight.moment, None)
         if last is None or sight.moment - last[0] > SERIES_KEPT:
             return False
         if self._overtaking(job.owner, last, sight.planned_at) >= SERIES_MOST:
             return False
-        ended_by_then = sum(run.position <= sight.planned_at for run in newer)
-        return ended_by_then < sight.terms.keep_last or (
-            job.uuid in self._succeeded and not self._successes(newer, sight.planned_at)
+        by_then = [
+            run for run in newer if run.position <= sight.planned_at and run.ended <= sight.moment
+        ]
+        return len(by_then) < sight.terms.keep_last or (
+            job.uuid in self._succeeded and not self._successes(by_then, sight.planned_at)
         )
 
     def last_end(self, job: Job) -> datetime | None:
@@ -131,7 +139,7 @@ class SeriesRuns:
         series = self._series[owner]
         if len(series) <= SERIES_MOST:
             return 0
-        lasts = (_last(name, runs, known_by) for name, runs in series.items())
+        lasts = (_last(name, runs, _EVER, known_by) for name, runs in series.items())
         return sum(one is not None and one > last for one in lasts)
 
 
@@ -139,10 +147,10 @@ def series_of(job: Job) -> str | None:
     return None if job.produced is None else job.produced.registered.series
 
 
-def _last(name: str, runs: Sequence[_Run], known_by: int | None) -> _Last | None:
-    """Return the last of these runs of a series that had ended by this position, or until now."""
+def _last(name: str, runs: Sequence[_Run], until: datetime, known_by: int | None) -> _Last | None:
+    """Return the last of these runs of a series that ended until then, as known at a position."""
     for run in reversed(runs):
-        if known_by is None or run.position <= known_by:
+        if run.ended <= until and (known_by is None or run.position <= known_by):
             return run.ended, name
     return None
 

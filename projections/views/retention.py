@@ -116,17 +116,28 @@ def floors_of(cursor: Cursor) -> Floors:
 def staying_among(
     cursor: Cursor, roots: Sequence[str], terms: Terms, moment: datetime, floors: Floors
 ) -> Iterator[str]:
-    """Yield those of these root jobs, all of which have ended, whose trees stay for a series."""
+    """Yield those of these root jobs, all of which have ended, whose trees stay for a series.
+
+    Runs that ended after that moment do not count: a plan is the same whenever it is made.
+    """
     runs = f"runs_g{live_generation(cursor)}"
-    same = f"FROM {runs} WHERE is_root = 1 AND owner = run.owner AND series = run.series"
+    same = (
+        f"FROM {runs} WHERE is_root = 1 AND owner = run.owner AND series = run.series"
+        " AND ended <= ?"
+    )
     newer = "AND (ended, uuid) > (run.ended, run.uuid)"
+    until = timestamp(moment)
     for uuid, owner, series, is_last, count, latest in among(
         cursor,
-        "SELECT uuid, owner, series, succeeded = 1 AND NOT EXISTS"
+        "WITH named (uuid) AS (VALUES ...)"
+        " SELECT run.uuid, owner, series, succeeded = 1 AND NOT EXISTS"
         f" (SELECT 1 {same} AND succeeded = 1 {newer}),"
         f" (SELECT count(*) FROM (SELECT 1 {same} {newer} LIMIT {terms.keep_last}) AS newer),"
-        f" (SELECT max(ended) {same}) FROM {runs} AS run WHERE uuid IN (...)",
+        f" (SELECT max(ended) {same}) FROM named JOIN {runs} AS run ON run.uuid = named.uuid"
+        " WHERE is_root = 1 AND ended <= ?",
         roots,
+        *(until, until, until, until),
+        mark="(?)",
     ):
         is_crowded_out = owner in floors and Key(latest, series) < floors[owner]
         run = Run(count, datetime.fromisoformat(latest), bool(is_last), is_crowded_out)

@@ -7,13 +7,13 @@ that flips it meanwhile changes nothing for a reader.
 from projections.views.accounts import Accounts
 from projections.views.drives import Drives
 from projections.views.ips import Ips
-from projections.views.job_pages import JobPages
 from projections.views.keypairs import Keypairs
 from projections.views.lists import Lists
-from projections.views.produced import ProducedJobs
+from projections.views.producers.jobs import ProducedJobs
+from projections.views.producers.pages import JobPages
+from projections.views.producers.series import Series
 from projections.views.resources import Resources
 from projections.views.searches import Searches
-from projections.views.series import Series
 from projections.views.servers import Servers
 from projections.views.tags import Tags
 from projections.views.walks import Walks

@@ -104,7 +104,7 @@ def _middle(ledger: LedgerOfJobs) -> str:
         (uuid,) = snapshot.listed_jobs(ledger.owner, None, limit=1, offset=middle)
         (tree,) = snapshot.jobs_among([uuid], ledger.owner)
     key = Key(tree.job.created, tree.job.uuid)
-    return cursor_of(key, List("jobs", ledger.owner, ()))
+    return cursor_of(key, List("jobs", ledger.owner, ()).filters)
 
 
 def _load_pages(server: Served, cursor: str, count: int) -> Result:

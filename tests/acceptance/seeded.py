@@ -3,11 +3,13 @@
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
+from msgspec.structs import replace
+
 from api.service.clocks import now
 from ledger.store.tables import accounts
 from ledger.store.writer import Caller
 from tests.support.opened import Opened
-from tests.support.producing import PRODUCED, named
+from tests.support.producing import PRODUCED, named, registered, running
 
 
 def uuid_of(name: str) -> str:
@@ -16,6 +18,8 @@ def uuid_of(name: str) -> str:
 
 
 NAMES = {uuid_of(command.job): command.job for command in PRODUCED if hasattr(command, "job")}
+LONG = "o" * 200
+"""The longest name that an operation may have."""
 
 
 def seed(data: Path, email: str) -> None:
@@ -23,4 +27,6 @@ def seed(data: Path, email: str) -> None:
     with Opened(data / "ledger.sqlite", now=now) as opened:
         account = opened.ledger.read(lambda cursor: accounts.find(cursor, email))
         assert account is not None
-        opened.do(*named(PRODUCED, account.uuid, uuid_of), by=Caller(account.uuid, "request-1"))
+        wordy = replace(running("wordy"), operation=LONG, registered=registered(source=LONG))
+        commands = named((*PRODUCED, wordy), account.uuid, uuid_of)
+        opened.do(*commands, by=Caller(account.uuid, "request-1"))

@@ -62,6 +62,11 @@ class Ledger(Retained):
             connection.execute("INSERT INTO accounts VALUES ('u','e@x','user','hash',1,'then')")
             connection.execute("INSERT INTO sessions VALUES (x'01','u',x'02','then','later')")
             connection.execute("INSERT INTO tokens VALUES ('t',x'03','u','name','then')")
+            connection.execute(
+                "INSERT INTO token_grants VALUES ('t','*','[]',NULL,'later',NULL,'then')"
+            )
+            connection.execute("INSERT INTO removed_tokens VALUES (x'07','then')")
+            connection.execute("INSERT INTO job_token_keys VALUES (1,x'08','then')")
             connection.execute("INSERT INTO known_places VALUES ('u',x'06','then')")
             connection.execute("INSERT INTO endings VALUES ('u', 1)")
             connection.execute("INSERT INTO hourly_keys VALUES (1, x'04')")

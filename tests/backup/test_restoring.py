@@ -60,7 +60,7 @@ def test_what_was_there_is_there(
     assert (event.epoch, last.leaf_index) == (first.epoch, first.size) == (2, len_of(ledger))
     after = tables(data / "ledger.sqlite")
     for name in (
-        *("accounts", "sessions", "tokens", "claims", "texts"),
+        *("accounts", "sessions", "tokens", "token_grants", "job_token_keys", "claims", "texts"),
         *("guards", "leaf_tiles", "moments"),
     ):
         assert after[name] == before[name] != [], name

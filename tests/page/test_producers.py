@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.running import EMAIL, Machine, Server
-from tests.acceptance.seeded import NAMES, seed, uuid_of
+from tests.acceptance.seeded import LONG, NAMES, seed, uuid_of
 from tests.page.browsing import NARROW, check_accessible
 from tests.page.test_jobs import row
 
@@ -36,9 +36,14 @@ def said(element: Any) -> str:
 def test_jobs_of_other_programs(server: Server, watch: Any) -> None:
     """In the list, one by one with their trees and histories, and as they were."""
     page: Page = watch(server.api.address).log_in()
-    expect(page.get_by_role("row")).to_have_count(1 + len(NAMES))
+    expect(page.get_by_role("row")).to_have_count(1 + len(NAMES) + 1)
     for name, words in WORDS.items():
         assert words in said(row(page, uuid_of(name))), name
+    check_accessible(page)
+    page.set_viewport_size({"width": NARROW, "height": 900})
+    check_accessible(page)
+    page.goto(f"/jobs/{uuid_of('wordy')}")
+    expect(page.get_by_label("The job", exact=True)).to_contain_text(LONG)
     check_accessible(page)
     for name, words in WORDS.items():
         page.goto(f"/jobs/{uuid_of(name)}")
@@ -50,7 +55,6 @@ def test_jobs_of_other_programs(server: Server, watch: Any) -> None:
     nodes = page.locator(".tree .node")
     expect(nodes).to_have_count(3)
     assert "started none 40 % lost: nothing is heard of it" in said(nodes.first)
-    page.set_viewport_size({"width": NARROW, "height": 900})
     check_accessible(page)
     first = page.get_by_label("Events of the job").get_by_role("link").last
     first.click()

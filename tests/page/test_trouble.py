@@ -245,6 +245,11 @@ def test_an_operator_sees_what_retention_would_discard(server: Server, watch: An
     expect(
         page.get_by_text("1 tree of 1 job and 0 other streams that ended before")
     ).to_be_visible()
+    page.get_by_label("and the last of each series").fill("1001")
+    page.get_by_label("and the last of each series").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("keep_last goes from 0 to 1000")
+    page.get_by_label("and the last of each series").fill("0")
+    page.get_by_label("and the last of each series").press("Enter")
     page.get_by_title(job).click()
     expect(page.get_by_role("region", name="The job")).to_contain_text("success")
     page.go_back()

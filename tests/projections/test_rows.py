@@ -27,7 +27,7 @@ from ledger.store.seam import Batch
 from projections.audit_log import entries
 from projections.rows import rows
 from projections.tables import BY_NAME, TABLES
-from projections.views.produced import ChildCounts
+from projections.views.producers.jobs import ChildCounts
 from tests.support.opened import Opened
 from tests.support.story import STORY
 from tests.support.world import ME, SOMEBODY_ELSE, START, disk

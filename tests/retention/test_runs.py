@@ -15,7 +15,7 @@ from ledger.domain.producers.commands import (
     SealJob,
     TakeUpJob,
 )
-from projections.views.series import Expected
+from projections.views.producers.series import Expected
 from tests.retention.conftest import Clock, Nodes
 from tests.support.producing import BROKEN, HERE, SKIPPED, THERE, registered, running
 from tests.support.retained import Retained

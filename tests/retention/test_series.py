@@ -150,6 +150,24 @@ def test_a_policy_of_version_1_keeps_nothing_for_a_series(kept: Retained, clock:
     check(kept)
 
 
+def test_a_plan_stays_the_same_while_further_jobs_end(kept: Retained, clock: Clock) -> None:
+    """Its digest asks for exactly what it named."""
+    kept.retention.set(timedelta(days=DAYS), 1)
+    several(kept, clock, *"abc")
+    clock.advance(days=DAYS, seconds=1)
+    plan = kept.retention.plan()
+    assert [tree.jobs[0] for tree in plan.trees] == ["a", "b"]
+    several(kept, clock, "d")
+    then = kept.retention.plan(as_of=plan.moment)
+    assert then.digest == plan.digest
+    kept.retention.run(plan.digest)
+    assert roots(kept) == {*"cd"}
+    check(kept)
+    kept.run()
+    assert roots(kept) == {"d"}
+    check(kept)
+
+
 def test_what_if_more_or_fewer_stayed(kept: Retained, clock: Clock) -> None:
     """Nothing changes, and the digest of another policy's plan does nothing."""
     several(kept, clock, *"abc")

@@ -69,6 +69,19 @@ def test_a_job_its_child_its_phases_and_its_result(jl: Any, ledger: FakeLedger) 
     assert last["progress"] == {"done": 3, "total": 3, "unit": "item"}
 
 
+def test_a_result_that_cannot_be_told_does_not_prevent_the_end(
+    jl: Any, ledger: FakeLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    for result in (endless, "x" * 10**6):
+        with jl.job("a") as job:
+            job.result(result)
+    assert jl.flush(60)
+    assert [body.get("result") for body in ledger.bodies("end")] == [None, None]
+    assert caplog.text.count("a result is not recorded") == 2
+
+
 def test_figures_are_brought_inside_what_can_be_recorded(jl: Any, ledger: FakeLedger) -> None:
     with jl.job("a") as job:
         job.progress(float("inf"), -3)

@@ -148,7 +148,8 @@ def test_it_ends_in_a_group_of_its_own_without_a_terminal() -> None:
 def test_with_a_terminal_it_stays_in_the_foreground() -> None:
     """It reads from the terminal, and Ctrl-C comes to it once."""
     script = (
-        "trap 'echo interrupted; exit 9' INT; test -t 0 && test -t 1 && test -t 2 && echo terminal;"
+        "trap 'echo interrupted' INT; trap 'exit 9' USR1;"
+        "test -t 0 && test -t 1 && test -t 2 && echo terminal;"
         "read name; echo hello $name; while :; do sleep 0.05; done"
     )
     pid, terminal = pty.fork()
@@ -159,7 +160,9 @@ def test_with_a_terminal_it_stays_in_the_foreground() -> None:
     os.write(terminal, b"world\n")
     read_until(terminal, b"hello world\r\n")
     os.write(terminal, b"\x03")
-    said = read_until(terminal, None)
+    said = read_until(terminal, b"interrupted\r\n")
+    os.kill(pid, signal.SIGUSR1)  # which is passed on after whatever came before
+    said += read_until(terminal, None)
     assert said.count(b"interrupted") == 1
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     os.close(terminal)

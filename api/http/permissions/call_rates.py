@@ -43,15 +43,15 @@ class Calls:
 
     @contextmanager
     def polling(self, grant: Grant) -> Iterator[None]:
-        """Let a request wait for a change, if neither its token nor its account has too many."""
-        name = grant.token if grant.job is None else grant.job.job
-        if name is not None and 0 < self._polls_most <= self._polls[name]:
+        """Let a request wait for a change, if neither its token nor its account has too many.
+
+        An account without a token counts as one.
+        """
+        name = grant.token or grant.account.uuid if grant.job is None else grant.job.job
+        if 0 < self._polls_most <= self._polls[name]:
             message = f"the token has {self._polls_most:,} requests that wait for a change"
             raise self._admission.refuse("long-polls", self._polls_most, POLL_RETRY_S, message)
         with self._admission.take(grant.account.uuid, "long-polls"):
-            if name is None:
-                yield
-                return
             self._polls[name] += 1
             try:
                 yield

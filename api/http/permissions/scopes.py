@@ -94,6 +94,7 @@ _NEW: Mapping[tuple[str, str], Listed] = {
     ("POST", "/jobs/{}/seal"): Listed("jobs:register", "job"),
     ("POST", "/jobs/{}/cancel"): Listed("jobs:cancel", "job"),
     ("POST", "/jobs/{}/labels"): Listed("jobs:label", "job"),
+    ("DELETE", "/jobs/{}/texts"): Listed("jobs:label", "job"),
     ("GET", "/jobs"): Listed("jobs:read"),
     ("POST", "/cancels"): Listed("jobs:cancel"),
     ("GET", "/events"): Listed("events:read"),
@@ -164,7 +165,9 @@ class JobScopes:
         """Raise `ScopeMissing` unless the grant reaches the job, or nobody knows it."""
         if grant.job is not None and grant.job.job != job:
             raise ScopeMissing(f"the token is for job {grant.job.job}", scope)
-        if grant.job is not None or not (grant.is_narrow or scope in OF_PREFIX):
+        if grant.job is not None or not grant.scoped:
+            return
+        if not (grant.is_narrow or scope in OF_PREFIX):
             return
         registration = self._known.get(job)
         if registration is None:

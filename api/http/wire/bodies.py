@@ -177,8 +177,9 @@ async def _chunks(request: web.Request, pace: Pace) -> AsyncIterator[bytes]:
     """Yield the body as it arrives. Raise `RequestRefused` if it stalls or is cut short."""
     await ask_for_body(request)
     while True:
+        has_arrived, reading = request.content.is_eof(), request.content.readany()
         try:
-            chunk = await pace.wait(request.content.readany())
+            chunk = await (reading if has_arrived else pace.wait(reading))
         except web.RequestPayloadError:
             raise BadRequest("the request body ended early or is badly encoded") from None
         if not chunk:

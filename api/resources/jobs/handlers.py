@@ -10,7 +10,6 @@ from api.http.errors import BadRequest
 from api.http.etags import digest
 from api.http.long_poll import Polled, changed, job_tag, known_to, wait_of
 from api.http.outcome import Changed
-from api.http.permissions.call_rates import polling
 from api.http.record import record_command
 from api.http.requests import (
     ASKING,
@@ -88,6 +87,7 @@ class Jobs:
         self._views = service.views
         self._feed = service.feed
         self._settling = service.settling
+        self._admission = service.admission
         self._answers = service.reads.answers
         self._now = service.now
         self._kept: dict[str, _Recorded] = {}
@@ -107,7 +107,7 @@ class Jobs:
             return await self._read(request, uuid, owner)
 
         known = known_to(request)
-        with polling(request):
+        with self._admission.take(request[ASKING], "long-polls"):
             job = await changed(
                 self._feed, read, job=uuid, account=owner, known=known, wait_s=wait_s
             )

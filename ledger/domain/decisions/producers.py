@@ -478,11 +478,14 @@ def abandon_job(command: AbandonJob, state: State, environment: Environment) -> 
 
 
 def remove_texts(command: RemoveTexts, state: State, environment: Environment) -> Iterator[Change]:
-    """Remove the words beside the job, if there are any. Raise `JobNotFound`, `JobDiscarded`."""
+    """Remove the words beside the job; record it if an event has any.
+
+    Words of a report that is no event lie beside the job, too. Raise `JobNotFound`, `JobDiscarded`.
+    """
     job = own_job(state, command.job, command.owner)
     if job.produced is not None and job.produced.has_texts:
         yield _fact(job.uuid, JobTextsRemoved())
-        yield DropTexts((job.uuid,))
+    yield DropTexts((job.uuid,))
 
 
 def _something_works_below(state: State, job: Job) -> bool:

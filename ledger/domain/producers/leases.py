@@ -35,6 +35,7 @@ ALIVE: tuple[Awaited, ...] = ("beat", "end")
 GRACE = timedelta(seconds=5)
 """A beat may be held in memory for a part of it, so nobody is lost before."""
 BEATS_IN_A_LEASE = 3
+"""A producer should report so often that one report may fail."""
 RETURNS_BEFORE_LONGER = 3
 """After so many, the lease is doubled: the line is bad, not the producer."""
 LONGEST_DOUBLED_S = 15 * 60
@@ -183,11 +184,6 @@ def lease_of(produced: Produced) -> int | None:
     if lease_s is None or produced.returns < RETURNS_BEFORE_LONGER:
         return lease_s
     return max(lease_s, min(2 * lease_s, LONGEST_DOUBLED_S))
-
-
-def beat_every_s(lease_s: int) -> float:
-    """Return how often a producer should report, so that one report may fail."""
-    return lease_s / BEATS_IN_A_LEASE
 
 
 def overdue_since(job: Job) -> datetime | None:

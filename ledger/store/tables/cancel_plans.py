@@ -10,9 +10,9 @@ from ledger.store.seam import Cursor
 def add(
     cursor: Cursor,
     plan: str,
+    jobs: Sequence[str],
     *,
     account: str,
-    jobs: Sequence[str],
     now: datetime,
     expires: datetime,
 ) -> None:

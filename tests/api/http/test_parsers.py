@@ -60,6 +60,8 @@ from api.resources.tag_bodies import NewTag
 from api.resources.walks import walk_asked
 from api.text.iso8601 import duration, moment
 from api.text.printable import escaped, escaped_json
+from api.v1.lists import asked_page
+from api.v1.selectors import read_selector
 from ledger.domain.decisions.naming import clone_name
 from ledger.domain.errors import Expected
 from ledger.domain.labels import is_key, is_value
@@ -185,6 +187,8 @@ PARSERS: dict[str, Parse] = {
     "the dated name of a clone": lambda text: clone_name(text, "DATE", NOW),
     "the timed name of a clone": lambda text: clone_name(text, "TIMESTAMP", NOW),
     "the key of a label": is_key,
+    "a selector": read_selector,
+    "a list of jobs": asking("series", asked_page),
     "the value of a label": is_value,
     "a text that is shown": escaped,
     "JSON that is shown": escaped_json,

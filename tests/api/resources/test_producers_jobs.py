@@ -17,7 +17,7 @@ from projections.audit.replay import replay
 from projections.maintenance.rebuild import rebuild
 from projections.maintenance.retention.compaction import ARCHIVES
 from tests.acceptance.seeded import NAMES, uuid_of
-from tests.api.calling import ALICE, BOB, Api
+from tests.api.calling import ALICE, AUDITOR, BOB, Api
 from tests.api.listening import listening
 from tests.api.resources.test_staff import assert_conforms
 from tests.support.producing import DONE, PRODUCED, named
@@ -206,6 +206,18 @@ async def test_websockets_get_each_change(api: Api) -> None:
         assert "ended" in frame.shown["data"]
 
 
+async def test_a_plan_tells_what_a_series_keeps(produced: Api) -> None:
+    """By the policy, and by any other."""
+    later = (produced.service.now() + timedelta(days=9)).isoformat().replace("+", "%2B")
+    for last, is_kept in (("", True), ("&keep_last=1", True), ("&keep_last=0", False)):
+        path = f"/ledger/retention/plan/?as_of={later}{last}"
+        plan = (await produced.get(path, by=AUDITOR)).json
+        planned = {NAMES[tree["job"]] for tree in plan["trees"]}
+        assert ("nightly" not in planned) == is_kept
+        assert planned >= {"killed", "phone"}
+        assert plan["keep_last"] == int(last.partition("=")[2] or 20)
+
+
 async def test_a_late_report_changes_the_entity_tag(produced: Api) -> None:
     """So that no client goes on showing what is no longer so."""
     path = f"/jobs/{uuid_of('gone')}/"
@@ -234,5 +246,6 @@ async def test_operators_see_how_many_run_are_lost_and_have_ended(produced: Api)
         "cancelled": 4,
     }
     assert "nas" not in text
-    findings = examine_service(produced.service)
-    assert findings.problems == []
+    checks = {check.name: check.problems for check in examine_service(produced.service).checks}
+    for name in ("running-jobs", "lost-workers", "workers", "read-models"):
+        assert checks[name] == [], name

@@ -120,7 +120,7 @@ async def test_the_status_and_plan_of_retention(api: Api):
     await api.job(owner=BOB)
     standing = (await api.get("/ledger/retention/", by=AUDITOR)).json
     assert_conforms(standing, "RetentionStanding")
-    assert standing["keep"] == "P3D"
+    assert (standing["keep"], standing["keep_last"]) == ("P3D", 20)
     plan = (await api.get("/ledger/retention/plan/", by=AUDITOR)).json
     assert_conforms(plan, "RetentionPlan")
     assert plan["trees"] == []
@@ -141,6 +141,9 @@ async def test_the_status_and_plan_of_retention(api: Api):
         ("keep=-P1D", "keep"),
         ("keep=P99999D", "keep"),
         (f"keep=PT{'9' * 5_000}S", "keep"),
+        ("keep_last=-1", "keep_last"),
+        ("keep_last=1001", "keep_last"),
+        ("keep_last=", "keep_last"),
         ("as_of=yesterday", "as_of"),
         ("as_of=2026-04-17T08:15:30", "as_of"),
     ],

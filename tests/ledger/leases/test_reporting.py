@@ -1,6 +1,7 @@
 """What reports change, and what their producers are told."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,7 @@ async def test_a_node_that_cannot_write_holds_nothing(
     """Neither what it held, nor what comes before it can write again."""
 
     async def fail(_: object) -> None:
+        present.clock.advance(1)
         raise StoreUnreachable("away")
 
     present.opened.do(working())
@@ -83,6 +85,24 @@ async def test_a_node_that_cannot_write_holds_nothing(
             await node.report()
     assert (await node.report()).accepted
     assert node.beats.may_hold("j", 1)
+
+
+async def test_what_could_not_be_written_for_a_moment_is_written(
+    present: Present, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another node was alone in the store; its work goes on in slices."""
+    write, fails = present.ledger.write, iter([True])
+
+    async def fail_once(work: Any) -> Any:
+        if next(fails, False):
+            raise StoreUnreachable("busy")
+        return await write(work)
+
+    present.opened.do(working())
+    present.clock.advance(5)
+    monkeypatch.setattr(present.ledger, "write", fail_once)
+    assert (await node.report()).accepted
+    assert present.written_s() == 5
 
 
 async def test_no_beat_is_held_while_older_ones_have_waited_for_two_seconds(

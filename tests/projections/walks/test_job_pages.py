@@ -18,7 +18,7 @@ from ledger.domain.producers.limits import limits
 from ledger.store.postgres.cursor import PgCursor
 from projections.facets import KEYS, LONG_BYTES
 from projections.views import walks
-from projections.views.job_pages import (
+from projections.views.producers.pages import (
     PARENT,
     ROOT,
     Order,
@@ -361,6 +361,20 @@ def test_a_page_looks_at_so_many_rows_and_may_be_empty(monkeypatch: pytest.Monke
         assert empty.next is not None
         assert empty.next.uuid == "000001"
         assert models.snapshot().job_page(ME, none, NOW, key=empty.next, limit=2) == Step([], None)
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(9, []), (10, ["slow"])])
+def test_a_job_is_overdue_from_its_deadline_on(seconds: int, found: list[str]) -> None:
+    """No event says so, and nothing is written."""
+    began = Attempt(START, 0, None, START)
+    with ReadModels() as models:
+        for uuid, deadline_s in (("slow", 10), ("slower", 1_000)):
+            said = registered(None, [], deadline_s)
+            produced = Produced(said, queued=False, said_at=START)
+            models.show(replace(job_of(uuid, 0), current=began, produced=produced))
+        overdue = Wanted((Requirement(KEYS["condition"], "in", ("lost", "overdue")),))
+        now = START + timedelta(seconds=seconds)
+        assert models.snapshot().job_page(ME, overdue, now, limit=2).uuids == found
 
 
 def test_pages_that_look_further_than_they_show_are_known() -> None:

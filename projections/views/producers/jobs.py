@@ -45,6 +45,10 @@ class ShownJob(NamedTuple):
     def uuid(self) -> str:
         return self.job.uuid
 
+    @property
+    def series(self) -> str | None:
+        return None if self.produced is None else self.produced.registered.series
+
 
 class _Standing(NamedTuple):
     produced: Produced

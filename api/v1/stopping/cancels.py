@@ -31,12 +31,17 @@ ENDED_FOR_GOOD = ("forced", "lost")
 OVER = {"success": "succeeded", "failed": "failed", "cancelled": "cancelled"}
 
 
-class CancelBody(Strict, frozen=True):
+class Asking(Strict, frozen=True):
     """What may be said of a request."""
 
     note: str | None = None
     grace_s: Annotated[int, Meta(ge=0, le=GRACE_MOST_S)] = GRACE_S
     cascade: Annotated[bool, about("Ask all jobs below it, too.")] = True
+
+
+class CancelBody(Asking, frozen=True):
+    """A request, or the end of a job by force."""
+
     force: Annotated[
         bool,
         about("End the record of a job whose time to stop is over, or whose producer is lost."),
@@ -90,15 +95,9 @@ class Cancels:
             row = snapshot.job_row(uuid)
         if row is None or row.owner != owner:
             raise JobNotFound(uuid)
-        if row.source is None:
-            return CancelJob(owner, uuid)
-        if body.force:
+        if body.force and row.source is not None:
             return ForceEnd(owner, uuid)
-        if body.note is None:
-            return RequestCancel(owner, uuid, JobCancelRequested(body.grace_s, body.cascade))
-        note, words = text_of(storable(body.note, NOTE_MOST), token_bytes(SALT_BYTES))
-        request = JobCancelRequested(body.grace_s, body.cascade, note)
-        return RequestCancel(owner, uuid, request, (words,))
+        return to_cancel(owner, uuid, body, is_produced=row.source is not None)
 
     def _has_obeyed(self, uuid: str, *, forced: bool) -> bool:
         """Return whether the job that has ended was asked to stop before."""
@@ -124,3 +123,14 @@ class Cancels:
             cancel=cancel,
             below=Below(askable if reaches else 0, not_cancellable),
         )
+
+
+def to_cancel(owner: str, uuid: str, body: Asking, *, is_produced: bool) -> Command:
+    """Return the command that asks a producer's job, or ends one of ours."""
+    if not is_produced:
+        return CancelJob(owner, uuid)
+    if body.note is None:
+        return RequestCancel(owner, uuid, JobCancelRequested(body.grace_s, body.cascade))
+    note, words = text_of(storable(body.note, NOTE_MOST), token_bytes(SALT_BYTES))
+    asked = JobCancelRequested(body.grace_s, body.cascade, note)
+    return RequestCancel(owner, uuid, asked, (words,))

@@ -8,9 +8,8 @@ request (`cancel_seen`).
 
 import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Annotated, NamedTuple
 
 from aiohttp import web
@@ -20,7 +19,8 @@ from api.http.errors import BadRequest
 from api.http.etags import digest
 from api.http.fields import Representation, Uuid, about
 from api.http.long_poll import job_tag, known_to, wait_of
-from api.http.requests import ASKING, GRANT, POSITION, number, owner_of, uuid_in_url
+from api.http.permissions.call_rates import polling
+from api.http.requests import GRANT, POSITION, number, owner_of, uuid_in_url
 from api.http.responses import answer_of, encode
 from api.service.service import Service
 from api.v1.problems import bad_value
@@ -35,7 +35,6 @@ OF_INSTANCE = ("wait", "instance")
 INSTANCE_MOST = 200
 JOBS_MOST = 1_000
 """Jobs of one process of which it is told; of others it hears when it reports."""
-RETRY_S = 10
 _BY_OTHERS = ("forced", "lost")
 """Reasons of ends that a process does not know of."""
 
@@ -83,10 +82,7 @@ class Controls:
         self._ledger = service.ledger
         self._views = service.views
         self._feed = service.feed
-        self._admission = service.admission
         self._now = service.now
-        self._limit = service.limits.long_polls_per_token
-        self._open: Counter[str] = Counter()
 
     async def of_job(self, request: web.Request) -> web.Response:
         """Tell the process that makes an attempt at a job."""
@@ -149,7 +145,7 @@ class Controls:
             request[POSITION] = self._ledger.position
             return await look()
 
-        with self._one_more(request), self._admission.take(request[ASKING], "long-polls"):
+        with polling(request):
             told = await look_now()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -172,22 +168,6 @@ class Controls:
                 await news.wait()
                 return await look()
         return now
-
-    @contextmanager
-    def _one_more(self, request: web.Request) -> Iterator[None]:
-        """Count a long poll of a token, or of an account without one. Raise `TooMuch`."""
-        grant = request[GRANT]
-        key = grant.token or grant.account.uuid if grant.job is None else grant.job.job
-        if self._limit and self._open[key] >= self._limit:
-            message = f"the token has {self._limit} requests that wait"
-            raise self._admission.refuse("long-polls", self._limit, RETRY_S, message)
-        self._open[key] += 1
-        try:
-            yield
-        finally:
-            self._open[key] -= 1
-            if not self._open[key]:
-                del self._open[key]
 
     def _missing(self, uuid: str) -> JobNotFound | JobDiscarded:
         is_spent = self._ledger.read(lambda cursor: spent_ids.is_spent(cursor, uuid))

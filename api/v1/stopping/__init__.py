@@ -1,0 +1,1 @@
+"""Asking jobs to stop, and telling their processes."""
