@@ -1,5 +1,6 @@
 """Jobs of producers: what all handlers do with one, and `GET /api/v1/jobs/{uuid}`."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -19,12 +20,12 @@ from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.problems import Problem
 from api.v1.representation import ExpectedDuration, Job, Live, represent
-from api.v1.stops import cancels_of, may_know
+from api.v1.stopping.stops import cancels_of, may_know
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.domain.errors.producers import AttemptTaken
 from ledger.domain.events.producers import Holder
-from ledger.domain.producers.commands import TakeUpJob
+from ledger.domain.producers.commands import RemoveTexts, TakeUpJob
 from ledger.leases.reporting import Reporting
 from ledger.store.tables import leases, spent_ids
 from projections.views.producers.jobs import ShownJob
@@ -87,6 +88,16 @@ class Jobs:
         """Record what an attempt said last before it ends, if no event has."""
         if known.produced is not None and known.produced.attempt == attempt:
             await self._reporting.record_last(known.uuid, request[CALLER])
+
+    async def remove_texts(self, request: web.Request) -> web.Response:
+        """Remove the words that lie beside the job, for good; none are no error."""
+        uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
+        job = await asyncio.to_thread(self._ledger.job, uuid)
+        if job is not None and job.owner == owner:  # nobody drops what another account has said
+            await self._reporting.drop_words(uuid)
+        command = RemoveTexts(owner, uuid)
+        await record_command(request, self._ledger, command, Changed(204))
+        return web.Response(status=204)
 
     async def shown(self, request: web.Request, uuid: str) -> Job:
         """Return the job as it is after a change."""
