@@ -21,6 +21,8 @@ LINKS_MOST = 16
 URI_LENGTH = 2_000
 PID_MOST = 2**53 - 1
 
+BUFFERED = "A spool delivers this. It is recorded all the same; only reports differ by it."
+
 Name = Annotated[str, Meta(title="Name", min_length=1, max_length=NAME_LENGTH, pattern=ONE_LINE)]
 """One line without control or bidirectional characters."""
 Words = Annotated[str, Meta(description="Free words. What is too long is cut.")]
@@ -53,7 +55,7 @@ class GivenLink(Strict, frozen=True):
 
 
 class Producer(Strict, frozen=True):
-    """The process that works on the job; `agent` is the program that sends this."""
+    """The process that works on the job. `agent`, the program that sends this, is not recorded."""
 
     host: Name | None = None
     pid: Annotated[int, Meta(ge=0, le=PID_MOST)] | None = None

@@ -9,15 +9,18 @@ from aiohttp import hdrs, web
 from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import replace
 
+from api.http.errors import BadRequest
+from api.http.fields import UUID
 from api.http.outcome import Changed
 from api.http.record import keep_no_answer, new_id, record_command
-from api.http.requests import GRANT, owner_of, uuid_in_url
+from api.http.requests import GRANT, owner_of
 from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.text.wording import Wording
 from api.v1.attempts import Starts, clock_offset_ms
 from api.v1.bodies import REGISTRATION_BYTES, Strict, read_strictly
 from api.v1.given import (
+    BUFFERED,
     GivenLabels,
     GivenLink,
     GivenSubject,
@@ -36,7 +39,6 @@ from api.v1.given import (
 from api.v1.jobs import Jobs, reference
 from api.v1.problems import Problem, bad_value
 from api.v1.saying import NewEnd, end_of
-from ledger.domain.errors.jobs import JobNotFound
 from ledger.domain.errors.producers import AlreadyRegistered, ParentOver, ParentUnknown
 from ledger.domain.events.producers import Ends, JobRegistered, Limits, OnDeadline, Tolerated
 from ledger.domain.producers.commands import RegisterJob
@@ -82,7 +84,7 @@ class NewJob(Strict, frozen=True):
     rerun_of: GivenUuid | None = None
     traceparent: Annotated[str, Meta(pattern=_TRACEPARENT)] | None = None
     end: NewEnd | None = None
-    buffered: bool = False
+    buffered: Annotated[bool, Meta(description=BUFFERED)] = False
     started_at: Moment | None = None
     observed_at: Moment | None = None
     sent_at: Moment | None = None
@@ -103,7 +105,10 @@ class Registration:
 
     async def put(self, request: web.Request) -> web.Response:
         """Register a job under the uuid that the client has chosen."""
-        return await self._register(request, uuid_in_url(request, JobNotFound))
+        chosen = request.match_info["uuid"]
+        if not UUID.fullmatch(chosen):
+            raise BadRequest("the URL ends in a uuid that you draw", point="uuid")
+        return await self._register(request, chosen.lower())
 
     async def _register(self, request: web.Request, chosen: str | None) -> web.Response:
         given = await read_strictly(request, NewJob, most=REGISTRATION_BYTES)

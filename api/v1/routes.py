@@ -5,7 +5,7 @@ from collections.abc import Collection
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api.http.access import Access, add_url
+from api.http.access import READING, Access, add_url
 from api.http.errors import ERROR_ANSWERS
 from api.service.service import Service
 from api.text.urls import V1_ROOT
@@ -19,8 +19,7 @@ from api.v1.jobs import Jobs
 from api.v1.labels import Labels
 from api.v1.lists import PARAMETERS as OF_LISTS
 from api.v1.lists import Lists
-from api.v1.parameters import strict
-from api.v1.problems import explain_problem, problem_answer
+from api.v1.problems import Problem, explain_problem, problem_answer
 from api.v1.registration import Registration
 from api.v1.reports import Reports
 from api.v1.sdk import get_sdk
@@ -97,5 +96,20 @@ def _add(
         root=V1_ROOT,
         access=access,
         keyed=keyed,
-        **{name: handler and strict(handler, parameters) for name, handler in handlers.items()},
+        **{name: handler and _strict(handler, parameters) for name, handler in handlers.items()},
     )
+
+
+def _strict(handler: Handler, parameters: Collection[str]) -> Handler:
+    """Return the handler, behind a check that a GET has only these parameters; others have none."""
+    known = frozenset(parameters)
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        allowed = known if request.method in READING else frozenset[str]()
+        unknown = sorted(set(request.query) - allowed) if request.query_string else ()
+        if unknown:
+            told = f"unknown parameters: {', '.join(unknown)}"
+            raise Problem("unknown-field", told, {"unknown": unknown})
+        return await handler(request)
+
+    return checked

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.text.wording import Wording
 from api.v1.bodies import Strict, finite
-from api.v1.given import GivenError, GivenExit, Json, Moment, exit_of
+from api.v1.given import BUFFERED, GivenError, GivenExit, Json, Moment, exit_of
 from api.v1.problems import bad_value
 from ledger.domain.events.jobs import JobCancelled, JobFailed, JobSucceeded
 from ledger.domain.events.producers import (
@@ -42,7 +42,7 @@ class JobEnd(NewEnd, frozen=True):
     attempt: Annotated[int, Meta(ge=1)] | None = None
     final: bool = True
     retry_at: Moment | None = None
-    buffered: bool = False
+    buffered: Annotated[bool, Meta(description=BUFFERED)] = False
     observed_at: Moment | None = None
     sent_at: Moment | None = None
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from api.app import make_app
 from api.service.service import Service
 from api.v1.problem_kinds import PROBLEMS
@@ -36,6 +38,7 @@ def looked_up(pointer: str) -> Any:
     return found
 
 
+@pytest.mark.thorough
 def test_it_is_openapi() -> None:
     """The document is valid by the metaschema of OpenAPI 3.1."""
     import schemathesis  # noqa: PLC0415 - half a second, for each process that only collects

@@ -117,6 +117,7 @@ async def test_the_same_again_is_the_same(v1: V1) -> None:
     for other in ({"operation": "restore"}, {"source": "//mac"}, {"ends": "children"}):
         taken = {"type": "uuid-taken", "status": 409}
         assert await v1.refused("PUT", f"/jobs/{JOB}", {**HERE, **other}) == taken
+    assert (await v1.refused("PUT", "/jobs/no-uuid", HERE))["field"] == "uuid"
     # Another account learns nothing, by neither method; its own jobs do not collide with it.
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE, by=BOB) == taken
 
