@@ -61,7 +61,7 @@ def make(data: Path) -> Clock:
 
 def _add_plan(cursor: Cursor) -> None:
     cancel_plans.add(
-        cursor, "plan", ["last"], account=ME, now=START, expires=START + timedelta(minutes=15)
+        cursor, "plan", jobs=["last"], account=ME, now=START, expires=START + timedelta(minutes=15)
     )
 
 
