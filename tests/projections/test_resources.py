@@ -53,7 +53,7 @@ def test_what_is_in_motion(told: Opened) -> None:
         theirs = snapshot.in_motion(SOMEBODY_ELSE)
     running = ["running-clone-of-s", "new-10", "new-12", "root", "branch", "twig", "other-leaf"]
     running += ["upload", "laptop", "waiting", "night", "fan", "worked"]
-    running += ["crew", "lost", "again", "beats"]
+    running += ["crew", "lost", "again", "beats", "dated"]
     assert sorted(things) == sorted(
         [
             *(("job", uuid) for uuid in running),

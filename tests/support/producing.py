@@ -167,6 +167,8 @@ PRODUCED: tuple[Command, ...] = (
     FailAttempt("again", JobAttemptFailed(1, START)),
     running("beats", "crew"),
     ReportProgress("beats", report(60)),
+    # one that its producer knows by an id of its own
+    RegisterJob(ME, "dated", "backup", registered(external_id="photos@1"), holder=HERE),
     # other ways to end
     queued("expired"),
     AbandonJob("expired", 0),

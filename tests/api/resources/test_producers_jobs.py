@@ -73,6 +73,7 @@ EXPECTED: dict[str, tuple[str, int, Shown]] = {
     "lost": ("started", 40, LOST),
     "again": ("started", 30, WAITING),
     "beats": ("started", 60, WORKING),
+    "dated": ("started", 0, WORKING),
     "expired": ("failed", 0, {"error": "nobody took it up"}),
     "killed": ("failed", 0, {"error": "its program was killed (signal KILL)"}),
     "forced": ("cancelled", 0, {}),
@@ -125,7 +126,7 @@ async def test_they_are_listed_filtered_and_counted_like_others(produced: Api) -
     counted = (await produced.get("/jobs/statistics/")).json["buckets"]
     total = {key: sum(each[key] for each in counted) for key in ("success", "failed", "cancelled")}
     assert total == {"success": 1, "failed": 5, "cancelled": 3}  # roots only
-    assert counted[-1]["running"] == 4
+    assert counted[-1]["running"] == 5
     logged = (await produced.get("/logs/?limit=0")).json["objects"]
     told = {(NAMES[each["uuid"]], each["action"], each["error_message"]) for each in logged}
     assert told == {
@@ -170,7 +171,7 @@ async def test_the_past_is_as_it_was_shown_then(api: Api) -> None:
     assert await names(api, "") == {
         *("fleet", "nas", "upload", "disks", "sda", "sdb", "tonight"),  # what is below one runs
         *("laptop", "waiting", "crew", "lost", "again", "beats"),
-        *("night", "fan", "worked", "unworked"),
+        *("night", "fan", "worked", "unworked", "dated"),
     }
     await check()
     assert retention.run().compacted is not None
@@ -238,7 +239,7 @@ async def test_operators_see_how_many_run_are_lost_and_have_ended(produced: Api)
         await metrics.close()
     told = dict(line.rsplit(" ", 1) for line in text.splitlines() if "producer_jobs{" in line)
     assert {key.split('"')[1]: float(value) for key, value in told.items()} == {
-        "running": 9,
+        "running": 10,
         "lost": 1,
         "succeeded": 3,
         "skipped": 1,

@@ -160,7 +160,7 @@ def test_a_lost_connection(data: Path, clock: Clock, database: str, in_small_ste
     with Ledger(data, clock) as ledger:
         before = told(ledger)
     steps: list[tuple[str, int]] = []
-    at = [110, 30, 1]
+    at = [180, 30, 1]
 
     @contextmanager
     def seen(doing: str, what: str) -> Iterator[Report]:
