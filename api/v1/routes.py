@@ -9,7 +9,7 @@ from api.http.access import READING, Access, add_url
 from api.http.errors import ERROR_ANSWERS
 from api.service.service import Service
 from api.text.urls import V1_ROOT
-from api.v1.about import show_about
+from api.v1.about import get_sdk, show_about
 from api.v1.account import AccountPage
 from api.v1.attempts import Attempts
 from api.v1.ends import Ends
@@ -22,7 +22,6 @@ from api.v1.lists import Lists
 from api.v1.problems import Problem, explain_problem, problem_answer
 from api.v1.registration import Registration
 from api.v1.reports import Reports
-from api.v1.sdk import get_sdk
 from api.v1.stopping.cancels import Cancels
 from api.v1.stopping.control import OF_INSTANCE, OF_JOB, Controls
 from api.v1.stopping.plans import Plans

@@ -146,6 +146,22 @@ def test_trouble_passes_and_nothing_is_lost(
     assert ledger.reports()[0]["progress"]["done"] == 1
 
 
+def test_a_process_does_not_wait_at_its_end_for_what_it_has_put_off(
+    jl: Any, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an absence not all flush at once; who has ended by then leaves that to others."""
+    monkeypatch.setattr(jl, "PAUSES_S", (0.01,))
+    monkeypatch.setattr(jl, "ABSENCE_S", 1e9)
+    monkeypatch.setattr(jl, "WAIT_S", 1.0)
+    left = [Answered(503)]
+    ledger.answer = lambda _: left.pop() if left else None
+    with jl.job("a"):
+        pass
+    ledger.wait_for("end")
+    jl._at_exit()
+    assert jl.Courier.wait_left_s > 0
+
+
 def test_a_job_that_was_discarded_is_dropped_and_the_others_go_on(
     jl: Any, ledger: FakeLedger, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -141,6 +141,8 @@ def test_a_failure_is_tried_again_as_another_attempt(ledger: FakeLedger, spool: 
     assert [body["after"] for body in ledger.bodies("attempts")] == [1, 2]
     run(ledger, spool, "--retry", "5", "--retry-on", "75", "--", "sh", "-c", "exit 3")
     assert len(ledger.bodies("end")) == 4
+    run(ledger, spool, "--retry", "5", "--", "true")
+    assert len(ledger.bodies("end")) == 5
 
 
 def test_the_job_of_an_id_is_taken_up_or_run_again(ledger: FakeLedger, spool: Path) -> None:

@@ -170,6 +170,7 @@ def test_it_works_in_an_empty_environment(
     run(bin_ / "python", "-m", "pip", "check")
     version = run(bin_ / "job-ledger", "--version")
     assert str(environment) in version
+    assert run(bin_ / "job-ledger", "run", "--", "echo", "here") == "here\n"
     assert {path.name for path in environment.glob("share/job-ledger/*")} >= {
         "deploy",
         "monitoring",
