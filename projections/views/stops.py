@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from ledger.domain.aggregates.produced import Produced
 from ledger.domain.producers.stops import Stop, earliest
 from ledger.store.parameters import among
 from ledger.store.seam import Cursor
+from projections.rows import read_produced
 from projections.tables import StopRow
 from projections.views.generations import live_generation
 
@@ -40,6 +42,18 @@ def stops_of(cursor: Cursor, jobs: Sequence[str]) -> dict[str, Stop]:
 def _stop(row: StopRow) -> Stop:
     at = datetime.fromisoformat(row.at)
     return Stop(row.job, at, row.by, row.grace_s, bool(row.itself), bool(row.below))
+
+
+def standings_of(cursor: Cursor, jobs: Sequence[str]) -> dict[str, Produced]:
+    """Return how these jobs of producers stand."""
+    g = live_generation(cursor)
+    rows = among(
+        cursor,
+        f"SELECT uuid, registered, standing FROM produced_g{g} JOIN registrations_g{g} USING (uuid)"
+        " WHERE uuid IN (...)",
+        jobs,
+    )
+    return {uuid: read_produced(registered, standing) for uuid, registered, standing in rows}
 
 
 class Below(NamedTuple):
