@@ -18,7 +18,7 @@ from api.v1.problems import Problem
 from ledger.domain.labels import CHANGES_MOST, LABELS_MOST
 
 FEATURES: tuple[str, ...] = (
-    *("cancels", "events", "jobs", "lenient", "lists", "problems", "reports", "tokens"),
+    *("cancels", "control", "events", "jobs", "lenient", "lists", "problems", "reports", "tokens"),
 )
 """Parts of this base that clients may look for; each is there whole or is not named."""
 

@@ -7,6 +7,7 @@ takes: which epoch it has read in, up to which position, and which archives it k
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from threading import Lock
 from typing import Literal, NamedTuple
 
 from ledger.codec import decode, name_of, topics_of
@@ -170,10 +171,11 @@ class Moved(NamedTuple):
 
 
 class EventReader:
-    """Reads events. What it finds about jobs never changes, so it remembers it."""
+    """Reads events, in any thread. What it finds about jobs never changes, so it remembers it."""
 
     def __init__(self) -> None:
         self._known = BoundedCache[About](REMEMBERED, REMEMBERED * ABOUT_BYTES, _bytes_of)
+        self._lock = Lock()
 
     def follow(
         self, cursor: Cursor, place: Place | None, wanted: Wanted, most: int
@@ -223,10 +225,12 @@ class EventReader:
     def _all_about(self, cursor: Cursor, streams: Iterable[str]) -> dict[str, About]:
         """Return what is known about the jobs among these streams; nothing of a mere tail."""
         jobs = [stream for stream in streams if stream.startswith("job-")]
-        known = {stream: self._known.get(stream) for stream in jobs}
+        with self._lock:
+            known = {stream: self._known.get(stream) for stream in jobs}
         found = {stream: about for stream, about in known.items() if about is not None}
         learnt = dict(_read_about(cursor, sorted(known.keys() - found.keys())))
-        self._known.put(learnt)
+        with self._lock:
+            self._known.put(learnt)
         return found | learnt
 
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from ledger.domain.aggregates.produced import Produced
 from ledger.domain.producers.stops import Stop, earliest
 from ledger.store.parameters import among
 from ledger.store.seam import Cursor
+from projections.rows import read_produced
 from projections.tables import StopRow
 from projections.views.generations import live_generation
 
@@ -24,8 +26,8 @@ def stops_of(cursor: Cursor, jobs: Sequence[str]) -> dict[str, Stop]:
         "WITH RECURSIVE line (job, ended, uuid, parent) AS ("
         f" SELECT uuid, ended, uuid, parent FROM jobs_g{g}"
         "  WHERE uuid IN (...) AND (cancellable = 1 OR unattended = 1)"
-        f" UNION ALL SELECT line.job, line.ended, above.uuid, above.parent FROM jobs_g{g} AS above"
-        "  JOIN line ON above.uuid = line.parent)"
+        f" UNION ALL SELECT job, ended, parent, {_parent_of_parent(g)} FROM line"
+        "  WHERE parent IS NOT NULL)"
         " SELECT line.job, line.ended, stop.job, stop.at, stop.by, stop.grace_s, stop.itself,"
         f" stop.below FROM line JOIN stops_g{g} AS stop ON stop.job = line.uuid"
         " WHERE CASE WHEN line.job = line.uuid THEN stop.itself ELSE stop.below END = 1",
@@ -37,9 +39,29 @@ def stops_of(cursor: Cursor, jobs: Sequence[str]) -> dict[str, Stop]:
     return {job: stop for job, stop in earliest_ones.items() if stop is not None}
 
 
+def _parent_of_parent(g: int) -> str:
+    """Return SQL for the next job above a line.
+
+    It is looked up for each: PostgreSQL would join a long line to all jobs that there are.
+    """
+    return f"(SELECT above.parent FROM jobs_g{g} AS above WHERE above.uuid = line.parent)"
+
+
 def _stop(row: StopRow) -> Stop:
     at = datetime.fromisoformat(row.at)
     return Stop(row.job, at, row.by, row.grace_s, bool(row.itself), bool(row.below))
+
+
+def standings_of(cursor: Cursor, jobs: Sequence[str]) -> dict[str, Produced]:
+    """Return how these jobs of producers stand."""
+    g = live_generation(cursor)
+    rows = among(
+        cursor,
+        f"SELECT uuid, registered, standing FROM produced_g{g} JOIN registrations_g{g} USING (uuid)"
+        " WHERE uuid IN (...)",
+        jobs,
+    )
+    return {uuid: read_produced(registered, standing) for uuid, registered, standing in rows}
 
 
 class Below(NamedTuple):
@@ -76,12 +98,12 @@ def unattended_stops(cursor: Cursor, limit: int) -> list[str]:
     cursor.execute(
         "WITH RECURSIVE line (job, root, uuid, parent) AS ("
         f" SELECT uuid, root, uuid, parent FROM jobs_g{g} WHERE unattended = 1"
-        f" UNION ALL SELECT line.job, line.root, above.uuid, above.parent FROM jobs_g{g} AS above"
-        "  JOIN line ON above.uuid = line.parent)"
-        f" SELECT DISTINCT line.root, line.job FROM line JOIN stops_g{g} AS stop"
-        " ON stop.job = line.uuid"
-        " WHERE CASE WHEN line.job = line.uuid THEN stop.itself ELSE stop.below END = 1"
-        " ORDER BY line.root, line.job LIMIT ?",
+        f" UNION ALL SELECT job, root, parent, {_parent_of_parent(g)} FROM line"
+        "  WHERE parent IS NOT NULL)"
+        " SELECT DISTINCT root, job FROM line"
+        " WHERE (SELECT CASE WHEN line.job = line.uuid THEN itself ELSE below END"
+        f"  FROM stops_g{g} AS stop WHERE stop.job = line.uuid) = 1"
+        " ORDER BY root, job LIMIT ?",
         (limit,),
     )
     return [job for _, job in cursor.fetchall()]

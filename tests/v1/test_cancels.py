@@ -2,16 +2,17 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 
+from api.accounts.account import Account
 from api.composition import open_ledger, open_service
 from api.service.settings import Settings
 from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import EndJob, LoseProducer, RequestCancel
 from tests.api.begun import begin_as
-from tests.api.calling import ALICE, BOB, WORKER, authorization
+from tests.api.calling import ALICE, AUDITOR, BOB, WORKER, KnownAccounts, authorization
 from tests.support.producing import DONE, STOPPED, group, queued, running
 from tests.support.wait import wait_until
 from tests.support.world import ME
@@ -38,6 +39,7 @@ async def test_a_job_is_asked_and_goes_on(family: Family) -> None:
         "by": None,
         "note": "the disk is being replaced",
         "stop_within_s": 0,
+        "outcome": None,
     }
     below = {"asked": 0, "not_cancellable": 0}
     assert said == {"uuid": family["j"], "done": False, "over": None, "below": below}
@@ -49,6 +51,7 @@ async def test_a_job_is_asked_and_goes_on(family: Family) -> None:
     await family.do(EndJob(family["j"], 1, STOPPED))
     over = await family.cancel("j")
     assert (over.status, over.json["over"]) == (200, "cancelled")
+    assert over.json["cancel"]["outcome"] == "obeyed"
 
 
 async def test_what_ended_without_a_request_is_over(v1: V1, family: Family) -> None:
@@ -125,7 +128,22 @@ async def test_a_record_is_ended_by_force_after_the_grace(v1: V1, family: Family
     forced = await family.cancel("below", {"force": True})
     assert (forced.status, forced.json["over"]) == (202, "cancelled")
     assert family.ended("below") == ("cancelled", "forced")
+    assert forced.json["cancel"]["outcome"] == "unanswered"
     assert (await family.cancel("below", {"force": True})).status == 200
+
+
+async def test_an_operator_stops_jobs_of_any_account(v1: V1, family: Family) -> None:
+    """Others do not even find them."""
+    operator = Account(v1.service.new_id(), "operator@example.org", "operator")
+    known = cast(KnownAccounts, cast(object, v1.service.accounts))
+    known._by_header[authorization(operator)] = operator
+    await family.register(running("j"))
+    assert (await family.cancel("j", by=AUDITOR)).status == 403
+    assert (await family.cancel("j", by=BOB)).status == 404
+    asked = await family.cancel("j", NOW, by=operator)
+    assert asked.status == 202
+    forced = await family.cancel("j", {"force": True}, by=operator)
+    assert forced.json["over"] == "cancelled"
 
 
 async def test_a_lost_job_is_ended_at_once(family: Family) -> None:
@@ -136,13 +154,11 @@ async def test_a_lost_job_is_ended_at_once(family: Family) -> None:
     assert (await family.cancel("j", {"force": True})).status == 200
 
 
-@pytest.mark.parametrize("said", [{"grace_s": -1}, {"note": 7}, {"force": "yes"}])
-async def test_senseless_requests_change_nothing(
-    v1: V1, family: Family, said: dict[str, Any]
-) -> None:
+async def test_senseless_requests_change_nothing(v1: V1, family: Family) -> None:
     await family.register(running("j"))
-    problem = await v1.refused("POST", f"/jobs/{family['j']}/cancel", said)
-    assert problem["type"] == "bad-value"
+    for said in ({"grace_s": -1}, {"note": 7}, {"force": "yes"}):
+        problem = await v1.refused("POST", f"/jobs/{family['j']}/cancel", said)
+        assert problem["type"] == "bad-value", said
     assert (await v1.refused("POST", f"/jobs/{family['j']}/cancel", {"reason": "x"}))["unknown"]
     assert family.job("j").produced.cancel is None  # type: ignore[union-attr]
 

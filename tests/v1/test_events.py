@@ -97,9 +97,9 @@ async def test_a_reader_is_told_of_an_archive(v1: V1, family: Family, monkeypatc
     assert decode_cursor(answer.headers["X-Ledger-Next"]) == found
 
 
-@pytest.mark.parametrize("query", ["after=x", "after=%ff", "limit=0", "limit=1001", "wait=-1"])
-async def test_senseless_parameters_are_refused(v1: V1, query: str) -> None:
-    assert (await v1.refused("GET", f"/events?{query}"))["type"] == "bad-value"
+async def test_senseless_parameters_are_refused(v1: V1) -> None:
+    for query in ("after=x", "after=%ff", "limit=0", "limit=1001", "wait=-1"):
+        assert (await v1.refused("GET", f"/events?{query}"))["type"] == "bad-value", query
 
 
 @pytest.mark.parametrize("place", [Place(0, 0, 0), Place(2**48, 2**53, 2**50)])

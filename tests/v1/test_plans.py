@@ -84,12 +84,8 @@ async def test_too_many_are_refused_and_many_are_asked_in_slices(
     assert (problem["type"], problem["limit"]) == ("bad-value", 4)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        *({}, {"filter": {}}, {"filter": {"state": "late"}}, {"filter": {"select": "!"}}),
-        *({"filter": {"operation": "x"}, "plan": "x"}, {"plan": 7}),
-    ],
-)
-async def test_senseless_requests_ask_nobody(v1: V1, body: dict[str, Any]) -> None:
-    assert (await v1.refused("POST", "/cancels", body))["type"] == "bad-value"
+async def test_senseless_requests_ask_nobody(v1: V1) -> None:
+    filters: list[dict[str, Any]] = [{}, {"state": "late"}, {"select": "!"}]
+    bodies = [{}, {"plan": 7}, {"filter": {"operation": "x"}, "plan": "x"}]
+    for body in (*bodies, *({"filter": wanted} for wanted in filters)):
+        assert (await v1.refused("POST", "/cancels", body))["type"] == "bad-value", body

@@ -8,10 +8,11 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta
 
+from api.accounts.grants import Grant
 from api.http.fields import Count, Representation, Uuid, about
 from api.http.outcome import Changed
 from api.http.record import record_command
-from api.http.requests import owner_of, uuid_in_url
+from api.http.requests import GRANT, owner_of, uuid_in_url
 from api.http.responses import json_answer
 from api.http.streams import read_in_lane
 from api.service.service import Service
@@ -78,7 +79,7 @@ class Cancels:
         body = (await read_strictly(request, CancelBody, most=SMALL_BYTES)).body
         status = 202
         try:
-            command = self._command(owner, uuid, body)
+            command = self._command(uuid, owner, body, request[GRANT])
             await record_command(request, self._ledger, command, Changed(status))
         except JobOver:
             if not await asyncio.to_thread(self._has_obeyed, uuid, forced=body.force):
@@ -89,12 +90,17 @@ class Cancels:
         answer = await read_in_lane(request, lambda: self._answer(uuid, known))
         return json_answer(answer, status)
 
-    def _command(self, owner: str, uuid: str, body: CancelBody) -> Command:
-        """Return the command for a job of ours, which ends at once, or of a producer."""
+    def _command(self, uuid: str, owner: str, body: CancelBody, grant: Grant) -> Command:
+        """Return the command for a job of ours, which ends at once, or of a producer.
+
+        An operator may stop jobs of any account.
+        """
         with self._views.snapshot() as snapshot:
             row = snapshot.job_row(uuid)
-        if row is None or row.owner != owner:
+        operates = grant.account.role == "operator" and "ledger:operate" in grant.scopes
+        if row is None or (row.owner != owner and not operates):
             raise JobNotFound(uuid)
+        owner = row.owner
         if body.force and row.source is not None:
             return ForceEnd(owner, uuid)
         return to_cancel(owner, uuid, body, is_produced=row.source is not None)

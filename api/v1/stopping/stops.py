@@ -9,12 +9,13 @@ from msgspec import Meta
 
 from api.http.fields import Representation, Time, about
 from api.http.requests import ASKING, owner_of
-from ledger.domain.producers.stops import Stop
+from ledger.domain.aggregates.produced import Produced
+from ledger.domain.producers.stops import Stop, StopOutcome, outcome_of_stop
 from ledger.domain.producers.texts import NOTE
 from ledger.store.parameters import timestamp
 from ledger.store.seam import Cursor
 from ledger.store.tables import accounts, texts
-from projections.views.stops import stops_of
+from projections.views.stops import standings_of, stops_of
 
 
 class Cancel(Representation, frozen=True):
@@ -28,6 +29,13 @@ class Cancel(Representation, frozen=True):
     note: Annotated[str | None, about("What was said about it.")]
     stop_within_s: Annotated[
         int, Meta(ge=0), about("How long the process has from now on; it may be stopped after it.")
+    ]
+    outcome: Annotated[
+        StopOutcome | None,
+        about(
+            "What became of it: the job was cancelled; it ended otherwise; its time is over,"
+            " although its process is alive; its process has fallen silent. Null while it may obey."
+        ),
     ]
 
 
@@ -51,16 +59,30 @@ def shown(
     cursor: Cursor, stops: Mapping[str, Stop], now: datetime, known: Callable[[str], bool]
 ) -> dict[str, Cancel]:
     """Do the same for jobs of which it is known already whether they are asked to stop."""
-    notes = texts.read(cursor, sorted({stop.job for stop in stops.values()})) if stops else {}
+    if not stops:
+        return {}
+    notes = texts.read(cursor, sorted({stop.job for stop in stops.values()}))
+    standings = standings_of(cursor, sorted(stops))
     return {
         job: Cancel(
             requested_at=timestamp(stop.at),
             by=_email_of(cursor, stop, known),
             note=notes.get(stop.job, {}).get(NOTE),
             stop_within_s=stop.left_s(now),
+            outcome=_outcome(stop, standings[job], now),
         )
         for job, stop in stops.items()
     }
+
+
+def _outcome(stop: Stop, standing: Produced, now: datetime) -> StopOutcome | None:
+    return outcome_of_stop(
+        stop,
+        outcome=standing.outcome,
+        reason=standing.reason,
+        lost=standing.lost_since is not None,
+        now=now,
+    )
 
 
 def _email_of(cursor: Cursor, stop: Stop, known: Callable[[str], bool]) -> str | None:
