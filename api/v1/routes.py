@@ -27,7 +27,6 @@ from api.v1.sdk import get_sdk
 from api.v1.stopping.cancels import Cancels
 from api.v1.stopping.control import OF_INSTANCE, OF_JOB, Controls
 from api.v1.stopping.plans import Plans
-from api.v1.texts import Texts
 from api.v1.tokens import Tokens
 
 JOB = "/jobs/{uuid}"
@@ -70,7 +69,7 @@ def _add_jobs(app: web.Application, service: Service, jobs: Jobs) -> None:
         post=registration.create,
         keyed=True,
     )
-    _add(app, f"{JOB}/texts", delete=Texts(service).remove)
+    _add(app, f"{JOB}/texts", delete=jobs.remove_texts)
     _add(app, JOB, get=jobs.one, put=registration.put)
     _add(app, f"{JOB}/attempts", post=attempts.begin)
     _add(app, f"{JOB}/end", post=ends.end)
