@@ -179,7 +179,12 @@ async def test_words_that_are_removed_are_shown_no_more(present: Present, node: 
     await node.beats.flush()
     present.opened.do(RemoveTexts(ME, "j"))
     for each in (node, Node(present)):
-        await wait_until("the words are gone", lambda each=each: each.live().figures is None)
+        await wait_until("the words are gone", lambda each=each: not message_of(each))
+
+
+def message_of(node: Node) -> str | None:
+    figures = node.live().figures
+    return None if figures is None else figures.message
 
 
 async def test_reports_that_come_too_often_are_shown_but_no_events(
