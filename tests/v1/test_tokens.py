@@ -14,12 +14,16 @@ from api.app import make_app
 from api.composition import open_service
 from api.service.request_rates import CallRates
 from api.service.settings import Settings
+from ledger.domain.producers.commands import RegisterJob
+from ledger.store.writer import Caller
 from tests.accounts.calling import PASSWORD
 from tests.accounts.clocks import Clock
 from tests.api.begun import begin_as
+from tests.api.calling import UNKNOWN
 from tests.api.unhurried import unhurried
 from tests.harness.cases import in_turn
 from tests.support.api_server import ApiServer
+from tests.support.producing import HERE, registered
 from tests.v1.calling import V1
 
 LATER = datetime.now(UTC) + timedelta(days=10)
@@ -209,3 +213,16 @@ async def test_last_use_is_stored_later(v1: V1, everything: dict[str, Any]) -> N
     await tokens.store_uses()
     assert (await v1.get("/tokens", **everything)).json["tokens"][0]["last_used_at"] == first
     assert not tokens._used
+
+
+async def test_a_plan_counts_each_of_its_jobs(v1: V1, ada: Account, everything: Any) -> None:
+    """Four jobs and two requests are five, as one request counts as the first of its jobs."""
+    for nth in range(4):
+        said = registered(external_id=str(nth))
+        command = RegisterJob(ada.uuid, f"{nth}{UNKNOWN[1:]}", "backup", said, holder=HERE)
+        await v1.service.ledger.execute(command, Caller(ada.uuid, "r"))
+    made = await v1.call("POST", "/cancels", json={"filter": {"state": ["running"]}}, **everything)
+    asked = await v1.call("POST", "/cancels", json={"plan": made.json["plan"]}, **everything)
+    assert (asked.status, asked.json["asked"]) == (202, 4), asked.body
+    refused = await v1.refused("POST", "/cancels", json={"plan": made.json["plan"]}, **everything)
+    assert (refused["type"], refused["retry_after_s"]) == ("too-fast", 12)
