@@ -65,6 +65,7 @@ class Ledger(Retained):
             connection.execute(
                 "INSERT INTO token_grants VALUES ('t','*','[]',NULL,'later',NULL,'then')"
             )
+            connection.execute("INSERT INTO external_ids VALUES ('u','//nas','photos','j')")
             connection.execute("INSERT INTO removed_tokens VALUES (x'07','then')")
             connection.execute("INSERT INTO job_token_keys VALUES (1,x'08','then')")
             connection.execute("INSERT INTO known_places VALUES ('u',x'06','then')")

@@ -102,7 +102,8 @@ def test_a_moved_ledger_is_unchanged(data: Path, clock: Clock, database: str) ->
         note = ledger.signer.sign(ledger.checkpoint().text())
     assert before["replay"].divergence is before["replay with archives"].divergence is None
     rows = rows_in_sqlite(data / LEDGER_FILE)
-    assert all(rows[table.here] for table in tables.copied_tables()), "each table has a row"
+    empty = [table.here for table in tables.copied_tables() if not rows[table.here]]
+    assert not empty, "each table has a row"
 
     result = moved(data, database)
 
@@ -160,7 +161,7 @@ def test_a_lost_connection(data: Path, clock: Clock, database: str, in_small_ste
     with Ledger(data, clock) as ledger:
         before = told(ledger)
     steps: list[tuple[str, int]] = []
-    at = [180, 30, 1]
+    at = [("comparing", 5), ("copying", 30), ("copying", 1)]
 
     @contextmanager
     def seen(doing: str, what: str) -> Iterator[Report]:
@@ -170,7 +171,7 @@ def test_a_lost_connection(data: Path, clock: Clock, database: str, in_small_ste
     def cut(doing: str, what: str) -> Iterator[Report]:
         def report(done: int, total: int) -> None:
             steps.append((doing, done))
-            if [len(steps)] == at[-1:]:
+            if [(doing, [step for step, _ in steps].count(doing))] == at[-1:]:
                 at.pop()
                 end_connections(database)
 
