@@ -1327,8 +1327,7 @@ class Flush:
         for left, line in sorted(ends, key=lambda each: str(each[1].body.get("observed_at"))):
             yield from self._tell(left, line)
         for left in tree:  # a registration goes with the last of its job, which may be left
-            waiting = {line.job for line in left.lines if line.kind != REGISTER} | self._stuck
-            left.lines = [each for each in left.lines if each.job in waiting]
+            left.lines = [each for each in left.lines if each.job in self._stuck]
 
     def _tell(self, left: _Left, line: Line) -> Iterator[bool]:
         ledger = None if line.url in self._away else self._ledger_at(line.url)
@@ -1961,7 +1960,7 @@ def figures_of_rsync(text: str) -> Figures | None:
     if not found:
         return None
     _, percent, looks = found[-1]
-    total_is = "estimate" if looks == "ir" else None
+    total_is = "estimate" if looks == "ir" else "exact"
     return Figures(int(percent), 100, unit="percent", total_is=total_is)
 
 
@@ -2087,7 +2086,6 @@ class Command:
         self._environment = environment
         self._has_terminal = _has_terminal()
         self.pid = 0
-        self.is_over = False
 
     def start(self, signals: Signals, pumps: Mapping[int, Pump]) -> None:
         """Start it; raise an `OSError` if it cannot be."""
@@ -2120,7 +2118,6 @@ class Command:
             if self._has_terminal:
                 os.kill(os.getpid(), signal.SIGSTOP)  # for the shell, which has stopped us both
             return None
-        self.is_over = True
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
 
     def forward(self, number: int, *, by_terminal: bool) -> None:

@@ -114,8 +114,10 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
         int, number("jobs that one token registers in a minute")
     ] = 200
     registrations_burst: Annotated[int, number("the same at once, after a pause")] = 1_000
-    cancels_per_minute: Annotated[int, number("jobs that one token asks to stop in a minute")] = 200
-    cancels_burst: Annotated[int, number("the same at once, after a pause")] = 1_000
+    cancels_per_minute: Annotated[int, number("jobs that one token asks to stop in a minute")] = (
+        1_000
+    )
+    cancels_burst: Annotated[int, number("the same at once, after a pause")] = 10_000
     labels_per_minute: Annotated[int, number("changes of labels by one token in a minute")] = 200
     labels_burst: Annotated[int, number("the same at once, after a pause")] = 1_000
     reads_per_minute: Annotated[

@@ -9,7 +9,9 @@ from api.v1.bodies import END_BYTES, REGISTRATION_BYTES, REPORT_BYTES
 from api.v1.sdk import sdk
 from ledger.domain.labels import CHANGES_MOST, LABELS_MOST
 
-FEATURES: tuple[str, ...] = ("lenient", "problems", "reports")
+FEATURES: tuple[str, ...] = (
+    *("cancels", "events", "jobs", "lenient", "lists", "problems", "reports", "tokens"),
+)
 """Parts of this base that clients may look for; each is there whole or is not named."""
 
 

@@ -13,7 +13,7 @@ from api.v1.bodies import SMALL_BYTES, Strict, read_strictly
 from api.v1.given import Instance, Moment, Producer, happened_at, holder_of
 from api.v1.jobs import Ignored, Jobs
 from api.v1.representation import Job
-from api.v1.stops import Cancel
+from api.v1.stopping.stops import Cancel
 from ledger.domain.events.producers import Holder
 from ledger.domain.producers.commands import TakeUpJob
 from ledger.domain.producers.leases import BEATS_IN_A_LEASE

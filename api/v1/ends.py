@@ -49,6 +49,7 @@ class Ends:
             command = EndJob(known.uuid, attempt, end, words, alone=alone)
         else:
             command = failure_of(body, known.uuid, attempt, at, received_at)
+        await self._jobs.go_on(request, known, attempt)
         await self._jobs.record_last(request, known, attempt)
         await self._jobs.record(request, command, known.uuid)
         job = await self._jobs.shown(request, known.uuid)

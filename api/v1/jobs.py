@@ -1,5 +1,6 @@
 """Jobs of producers: what all handlers do with one, and `GET /api/v1/jobs/{uuid}`."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -19,10 +20,12 @@ from api.service.service import Service
 from api.text.urls import V1_ROOT
 from api.v1.problems import Problem
 from api.v1.representation import ExpectedDuration, Job, Live, represent
-from api.v1.stops import cancels_of, may_know
+from api.v1.stopping.stops import cancels_of, may_know
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
-from ledger.domain.producers.commands import RemoveTexts
+from ledger.domain.errors.producers import AttemptTaken
+from ledger.domain.events.producers import Holder
+from ledger.domain.producers.commands import RemoveTexts, TakeUpJob
 from ledger.leases.reporting import Reporting
 from ledger.store.tables import leases, spent_ids
 from projections.views.producers.jobs import ShownJob
@@ -88,9 +91,11 @@ class Jobs:
 
     async def remove_texts(self, request: web.Request) -> web.Response:
         """Remove the words that lie beside the job, for good; none are no error."""
-        uuid = uuid_in_url(request, JobNotFound)
-        await self._reporting.drop_words(uuid)
-        command = RemoveTexts(owner_of(request), uuid)
+        uuid, owner = uuid_in_url(request, JobNotFound), owner_of(request)
+        job = await asyncio.to_thread(self._ledger.job, uuid)
+        if job is not None and job.owner == owner:  # nobody drops what another account has said
+            await self._reporting.drop_words(uuid)
+        command = RemoveTexts(owner, uuid)
         await record_command(request, self._ledger, command, Changed(204))
         return web.Response(status=204)
 
@@ -135,6 +140,21 @@ class Jobs:
             told = "the job has had several attempts: say which one this is"
             raise Problem("bad-value", told, {"field": "attempt"})
         return newest if said is None else said
+
+    async def go_on(self, request: web.Request, known: ShownJob, attempt: int) -> None:
+        """Begin an attempt that the ledger does not know, if it was restored since.
+
+        Only a job's token proves that there was one. Raise `AttemptTaken`.
+        """
+        newest = 0 if known.produced is None else known.produced.attempt
+        if attempt <= newest or known.job.ended is not None:
+            return
+        grant = request[GRANT]
+        if grant.job is None:
+            raise AttemptTaken(known.uuid, newest)
+        holder = Holder(grant.job.instance, grant.token)
+        command = TakeUpJob(known.uuid, attempt - 1, holder, number=attempt)
+        await self.record(request, command, known.uuid)
 
     def answer(self, answer: Representation, job: Job, status: int = 200) -> web.Response:
         """Answer a change of the job."""

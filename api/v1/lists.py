@@ -9,9 +9,10 @@ import orjson
 from aiohttp import web
 from multidict import MultiMapping
 
+from api.accounts.grants import Grant
 from api.http.errors import BadRequest
 from api.http.fields import Representation, about
-from api.http.requests import number, owner_of, read_time
+from api.http.requests import GRANT, number, owner_of, read_time
 from api.http.responses import json_answer
 from api.http.streams import read_in_lane
 from api.resources.walks import cursor_of, key_of
@@ -19,11 +20,12 @@ from api.service.service import Service
 from api.v1.jobs import Viewer, represent_all
 from api.v1.representation import Job
 from api.v1.selectors import VALUES_MOST, read_selector
-from api.v1.stops import may_know
+from api.v1.stopping.stops import may_know
 from ledger.domain.events.producers import Outcome
 from ledger.domain.producers.standing import ConditionType
 from ledger.store.parameters import timestamp_or_none
 from projections.facets import KEYS
+from projections.views.producers.jobs import ShownJob
 from projections.views.producers.pages import PARENT, ROOT, Order, Requirement, Wanted, is_short
 from projections.views.snapshot import Snapshot
 
@@ -82,12 +84,13 @@ class Lists:
         page = asked_page(request)
         after = request.query.get("after", "")
         key = key_of(after, page.filters) if after else None
-        now = self._now()
+        now, grant = self._now(), request[GRANT]
         viewer = Viewer(page.owner, now, may_know(request))
 
         def show(snapshot: Snapshot) -> JobList:
             step = snapshot.job_page(page.owner, page.wanted, now, key=key, limit=page.limit)
-            shown = snapshot.shown_jobs(step.uuids, page.owner, now)
+            found = snapshot.shown_jobs(step.uuids, page.owner, now)
+            shown = [job for job in found if _sees(grant, job)]
             jobs = represent_all(snapshot, shown, viewer, self._reporting)
             following = None if step.next is None else cursor_of(step.next, page.filters)
             return JobList(tuple(jobs), following)
@@ -101,6 +104,11 @@ class Lists:
                 return show(snapshot)
 
         return json_answer(await read_in_lane(request, read))
+
+
+def _sees(grant: Grant, job: ShownJob) -> bool:
+    """Return whether the caller is shown the job; others are left out, so a page may be short."""
+    return grant.sees(job.uuid, None if job.produced is None else job.produced.registered)
 
 
 def asked_page(request: web.Request) -> Page:

@@ -31,7 +31,7 @@ from api.v1.bodies import (
 )
 from api.v1.given import Moment, happened_at
 from api.v1.problems import bad_value, problem_answer
-from api.v1.stops import Cancel, may_know, shown
+from api.v1.stopping.stops import Cancel, may_know, shown
 from ledger.domain.aggregates.job import Job
 from ledger.domain.errors import Expected
 from ledger.domain.errors.jobs import JobNotFound

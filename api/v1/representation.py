@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta
 
 from api.http.fields import Count, Representation, Time, Uuid
-from api.v1.stops import Cancel
+from api.v1.stopping.stops import Cancel
 from ledger.domain.aggregates.produced import Produced
 from ledger.domain.events.producers import (
     Exit,

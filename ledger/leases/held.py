@@ -31,7 +31,7 @@ AGAIN_S = 0.2
 """The pause before what could not be written is tried again: others may be alone for a moment."""
 AT_ONCE = 500
 """Rows that are written in one transaction: everybody else who changes one waits for it."""
-ATTEMPTS_MOST = 200_000
+ATTEMPTS_MOST = 50_000
 """Of so many attempts the due time is known; a beat of any other is written before its answer."""
 _US_PER_S = 1_000_000
 

@@ -4,6 +4,7 @@ Commits keep them up to date, those of other processes too. What is not known is
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
@@ -69,6 +70,8 @@ class KnownJobs:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._known: dict[str, Known] = {}
+        self._over: deque[str] = deque()
+        """Jobs that have ended, of which most report no more."""
         ledger.listen(self.notice, lambda: bool(self._known))
         if ledger.shared:
             ledger.listen_here(self.notice)  # it is told at once, and of others' commits later
@@ -80,6 +83,7 @@ class KnownJobs:
 
     async def find(self, uuid: str) -> Known:
         """Return the job, which may not be there; read it unless it is known."""
+        self._forget_over()
         known = self.get(uuid)
         if known is not None:
             return known
@@ -95,6 +99,10 @@ class KnownJobs:
             self.forget(uuid)
         return known
 
+    def _forget_over(self) -> None:
+        while self._over:
+            self.forget(self._over.popleft())
+
     def forget(self, uuid: str) -> None:
         """Read it anew the next time."""
         self._known.pop(uuid, None)
@@ -108,6 +116,8 @@ class KnownJobs:
                 continue
             if known.job is None or known.job.last_modified <= state.last_modified:
                 known.job = state
+            if state.ended is not None:
+                self._over.append(state.uuid)
             if isinstance(recorded.event, ProgressReported):
                 known.recorded = recorded.recorded_at
             elif isinstance(recorded.event, JobTextsRemoved):

@@ -161,6 +161,8 @@ class Reporting:
         if known.recorded is None:
             known.recorded = job.last_modified
         if _is_known(report, known):
+            if not report.buffered:  # its process is alive, whatever it says
+                await self._renew(report, known, job, produced, self._ledger.clock.now())
             return await self._answer(known, report, duplicate=True)
         return await self._take_new(report, known, job, produced, by)
 
@@ -237,7 +239,7 @@ class Reporting:
             job.attempt,
             holds // _US,
             now,
-            report.seq,
+            known.live,
             figures=None if known.figures is None else encode(known.figures),
             waiting=None if report.waiting is None else encode(report.waiting),
         )

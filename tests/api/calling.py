@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 
-from api.accounts.grants import Grant
+from api.accounts.grants import Grant, JobClaim
 from api.accounts.meter import LoginMeter
 from api.accounts.places import Client
 from api.accounts.service import Account, AccountNotFound, LoginRefused
@@ -72,6 +72,8 @@ class KnownAccounts:
     def __init__(self, *accounts: Account) -> None:
         self._by_header = {authorization(account): account for account in accounts}
         self._by_uuid = {account.uuid: account for account in accounts}
+        self.claims: dict[str, JobClaim] = {}
+        """Jobs whose tokens the accounts come with."""
         self.keys = FixedKeys(b"a key of the tests")
         self.cookies = AsyncCookies(now, self.keys)
         self.meter = LoginMeter()
@@ -80,7 +82,8 @@ class KnownAccounts:
     async def grant_of(self, header: str | None, client: Client) -> Grant:
         if header not in self._by_header:
             raise LoginRefused
-        return Grant(self._by_header[header])
+        account = self._by_header[header]
+        return Grant(account, job=self.claims.get(account.uuid))
 
     async def job_token(self, job: str, attempt: int, instance: str) -> str:
         return f"jlj_{job}.{attempt}.{instance[:8]}"

@@ -17,7 +17,7 @@ from ledger.store.seam import Batch, Cursor
 from ledger.store.tables import spent_ids
 from projections.maintenance.retention.spent import spend_archived
 from tests.retention.conftest import Clock, Nodes
-from tests.retention.telling import DAYS, check, family
+from tests.retention.telling import DAYS, check, family, jobs
 from tests.support.opened import behind_its_back
 from tests.support.producing import BROKEN, DONE, HERE, THERE, registered
 from tests.support.retained import Retained
@@ -102,6 +102,27 @@ def test_two_that_register_a_uuid_at_once_begin_one_job(
 
     monkeypatch.setattr(two.store, "append", late)
     refused(two, register("chosen", holder=THERE), AlreadyRegistered)
+    check(one)
+
+
+@pytest.mark.parametrize("nodes", ["postgres"], indirect=True)
+def test_two_that_register_an_external_id_at_once_begin_one_job(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under uuids of their own; who comes second is told which job has the id."""
+    one, two = nodes
+    append = two.store.append
+    named = registered(external_id="photos@1")
+
+    def late(batch: Batch) -> int:
+        monkeypatch.undo()
+        one.do(RegisterJob(ME, "first", "backup", named, holder=HERE))
+        return append(batch)
+
+    monkeypatch.setattr(two.store, "append", late)
+    refused(two, RegisterJob(ME, "second", "backup", named, holder=THERE), AlreadyRegistered)
+    two.do(RegisterJob(ME, "second", "backup", named, holder=HERE, end=DONE))
+    assert jobs(two) == {"first"}
     check(one)
 
 

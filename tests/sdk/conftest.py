@@ -66,16 +66,26 @@ def environment(url: str = "", spool: Path | None = None, **more: str) -> dict[s
     return {**kept, **(ours if url else {}), **more}
 
 
-def jl_words(*words: str) -> list[str]:
+def start_of(*, is_patient: bool = True) -> str:
+    """Return the code that imports the SDK; a slow machine must not be what it gives up for."""
+    lines = [f"import sys; sys.path.insert(0, {str(FILE.parent)!r})", "import job_ledger as jl"]
+    if is_patient:
+        lines.append(f"jl.WAIT_S = jl.Courier.wait_left_s = {PATIENCE_S}")
+    return "\n".join(lines)
+
+
+def jl_words(*words: str, is_patient: bool = True) -> list[str]:
     """Return the command line of an installed `jl`: unlike a script, a module is compiled once."""
-    start = f"import sys; sys.path.insert(0, {str(FILE.parent)!r}); import job_ledger as jl"
-    return [sys.executable, "-S", "-I", "-c", f"{start}; sys.exit(jl.main())", *words]
+    start = start_of(is_patient=is_patient)
+    return [sys.executable, "-S", "-I", "-c", f"{start}\nsys.exit(jl.main())", *words]
 
 
-def run_jl(*words: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+def run_jl(
+    *words: str, env: dict[str, str] | None = None, is_patient: bool = True, **options: Any
+) -> Any:
     """Run a command of the SDK to its end."""
     return subprocess.run(
-        jl_words(*words),
+        jl_words(*words, is_patient=is_patient),
         env=environment() if env is None else env,
         timeout=PATIENCE_S,
         check=False,
@@ -83,15 +93,15 @@ def run_jl(*words: str, env: dict[str, str] | None = None, **options: Any) -> An
     )
 
 
-def run_python(code: str, env: dict[str, str], **options: Any) -> Any:
+def run_python(code: str, env: dict[str, str], *, is_patient: bool = True) -> Any:
     """Run a program that uses the SDK."""
-    begin = f"import sys; sys.path.insert(0, {str(FILE.parent)!r}); import job_ledger as jl\n"
     return subprocess.run(
-        [sys.executable, "-S", "-c", begin + code],
+        [sys.executable, "-S", "-c", f"{start_of(is_patient=is_patient)}\n{code}"],
         env=env,
         timeout=PATIENCE_S,
         check=False,
-        **{"capture_output": True, "text": True, **options},
+        capture_output=True,
+        text=True,
     )
 
 

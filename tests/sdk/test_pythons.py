@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdk.conftest import FILE, environment
+from tests.sdk.conftest import environment, start_of
 from tests.sdk.fake_ledger import FakeLedger
 from tests.support.wait import PATIENCE_S
 
@@ -15,9 +15,7 @@ pytestmark = pytest.mark.process
 MINORS = range(9, 15)
 SMOKE = f"""
 import asyncio, sys
-sys.path.insert(0, {str(FILE.parent)!r})
-sys.dont_write_bytecode = True
-import job_ledger as jl
+{start_of()}
 
 @jl.tracked("tracked")
 async def tracked():

@@ -53,11 +53,11 @@ def test_strict_says_that_it_is_not_recorded(spool: Path) -> None:
 
 def test_one_that_never_answers_is_waited_for_once(silent_url: str, spool: Path) -> None:
     """The mark that it did not answer lasts for five minutes, so the next run does not wait."""
-    assert run_jl("run", "--", "true", env=environment(silent_url, spool)).returncode == 0
+    env = environment(silent_url, spool)
+    assert run_jl("run", "--", "true", env=env, is_patient=False).returncode == 0
     [mark] = spool.glob("unreachable-*")
     before = mark.stat().st_mtime_ns
-    done = run_jl("run", "--", "sh", "-c", "exit 4", env=environment(silent_url, spool))
-    assert done.returncode == 4
+    assert run_jl("run", "--", "sh", "-c", "exit 4", env=env).returncode == 4
     assert mark.stat().st_mtime_ns == before, "it has waited again"
     assert len(lines_in(spool)) == 4
 
@@ -71,9 +71,10 @@ socket.getaddrinfo = lambda *_, **__: time.sleep(100000)
 def test_a_name_server_that_hangs_hangs_nobody(spool: Path) -> None:
     """Neither a command nor a program; who never ends does not end this test either."""
     code = f"{HANG}sys.exit(jl.main(['run', '--', 'sh', '-c', 'exit 6']))"
-    assert run_python(code, environment("http://ledger.test", spool)).returncode == 6
+    env = environment("http://ledger.test", spool)
+    assert run_python(code, env, is_patient=False).returncode == 6
     code = f"{HANG}\nwith jl.job('a'): pass\nprint('done')"
-    done = run_python(code, environment("http://other.test", spool))
+    done = run_python(code, environment("http://other.test", spool), is_patient=False)
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert len(lines_in(spool)) == 4
 
@@ -87,7 +88,7 @@ def test_a_process_waits_for_two_seconds_in_all(silent_url: str, spool: Path) ->
         "job.end(); job.close()\n"
         "print(left <= 0, jl.Courier.wait_left_s == left)"
     )
-    done = run_python(f"import time\n{code}", environment(silent_url, spool))
+    done = run_python(code, environment(silent_url, spool), is_patient=False)
     assert done.stdout == "True True\n", done.stderr
 
 

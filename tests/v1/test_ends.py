@@ -1,10 +1,13 @@
 """Attempts, ends and seals over HTTP: the table of what comes and what is answered."""
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
+from api.accounts.grants import JobClaim
 from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import AbandonJob, ForceEnd, LoseProducer, RequestCancel
-from tests.api.calling import ALICE, BOB, UNKNOWN
+from tests.api.calling import ALICE, BOB, UNKNOWN, KnownAccounts
 from tests.v1.calling import V1
 
 JOB = "54085bb8-066e-4c5b-a848-192bfa2112b8"
@@ -134,6 +137,19 @@ async def test_an_attempt_follows_the_one_that_is_known(v1: V1) -> None:
     assert (over["type"], over["over"]) == ("job-over", "succeeded")
 
 
+async def test_an_attempt_that_a_restored_ledger_does_not_know_ends_its_job(v1: V1) -> None:
+    """If a job's token proves it; it is never told to stop for that. Others must take it up."""
+    await began(v1)
+    await v1.post(f"/jobs/{JOB}/attempts", {"after": 1, "instance": "there", "take_over": True})
+    unknown = {"type": "attempt-taken", "status": 409, "job": JOB, "attempt": 2}
+    assert await v1.refused("POST", f"/jobs/{JOB}/end", {**DONE, "attempt": 3}) == unknown
+    accounts = v1.service.accounts
+    assert isinstance(accounts, KnownAccounts)
+    accounts.claims[ALICE.uuid] = JobClaim(JOB, 3, "0" * 64)
+    ended = (await v1.post(f"/jobs/{JOB}/end", DONE)).json["job"]
+    assert (ended["state"], ended["attempt"]["n"]) == ("succeeded", 3)
+
+
 async def test_only_the_attempt_may_fail(v1: V1) -> None:
     """Then the job waits in the queue, until it is taken up again."""
     await began(v1)
@@ -182,6 +198,24 @@ async def test_a_group_ends_once_it_is_sealed(v1: V1) -> None:
     assert (await job_of(v1))["state"] == "succeeded"
     assert (await v1.refused("POST", f"/jobs/{below}/seal"))["type"] == "conflict"
     assert (await v1.refused("POST", f"/jobs/{JOB}/end", DONE))["type"] == "conflict"
+
+
+async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
+    """Its uuid is never used again; another account does not learn that it once was."""
+    await began(v1, end=DONE)
+    retention = v1.service.retention
+    await asyncio.to_thread(retention.set, timedelta(0), keep_last=0)
+    await asyncio.to_thread(retention.run)
+    gone = {"type": "job-discarded", "status": 410, "job": JOB}
+    assert await v1.refused("GET", f"/jobs/{JOB}") == gone
+    assert await v1.refused("PUT", f"/jobs/{JOB}", HERE) == gone
+    assert await v1.refused("POST", f"/jobs/{JOB}/end", DONE) == gone
+    assert await v1.refused("POST", f"/jobs/{JOB}/labels", {"set": {"a": "b"}}) == gone
+    taken = {"type": "uuid-taken", "status": 409}
+    assert await v1.refused("PUT", f"/jobs/{JOB}", HERE, by=BOB) == taken
+    for path, body in (("end", DONE), ("labels", {"set": {"a": "b"}}), ("seal", None)):
+        unknown = {"type": "job-unknown", "status": 404, "job": JOB}
+        assert await v1.refused("POST", f"/jobs/{JOB}/{path}", body, by=BOB) == unknown
 
 
 async def test_labels_change_also_after_the_end(v1: V1) -> None:

@@ -101,6 +101,9 @@ async def test_a_restrictor_narrows_what_is_reached(real: V1, owners: dict[str, 
         assert answer.status == status
     assert (await report(real, narrow, OTHER)).status == 403
     assert (await real.refused("GET", "/events", **narrow.by))["type"] == "scope-missing"
+    assert (await real.refused("POST", "/cancels", json={}, **narrow.by))["type"] == "scope-missing"
+    listed = (await real.call("GET", "/jobs", **narrow.by)).json["jobs"]
+    assert [job["uuid"] for job in listed] == [JOB]
     assert (await real.call("GET", "/api/2.0/jobs/", **narrow.by)).status == 403
     assert (await real.call("GET", f"/api/2.0/jobs/{JOB}/", **narrow.by)).status == 200
     assert (await real.call("GET", f"/api/2.0/jobs/{OTHER}/", **narrow.by)).status == 403
@@ -119,6 +122,8 @@ async def test_a_jobs_token_is_for_its_job(real: V1, owners: dict[str, str]) -> 
     batch = {"reports": [{"job": OTHER}, {"job": JOB}]}
     answers = (await real.call("POST", "/reports", json=batch, **own.by)).json["results"]
     assert [each.get("accepted") for each in answers] == [None, True]
+    listed = (await real.call("GET", "/jobs", **own.by)).json["jobs"]
+    assert [job["uuid"] for job in listed] == [JOB]
     for path in ("/events", "/tokens", "/account", "/api/2.0/jobs/", "/api/2.0/drives/"):
         assert (await real.call("GET", path, **own.by)).status == 403
     assert (await real.call("POST", f"/jobs/{JOB}/cancel", json={}, **own.by)).status == 403
@@ -211,3 +216,16 @@ async def test_another_accounts_job_is_nowhere_to_be_seen(real: V1, owners: dict
     batch = {"reports": [{"job": JOB}, {"job": UNKNOWN}]}
     first, second = (await real.call("POST", "/reports", json=batch, **bob.by)).json["results"]
     assert {**first, "job": ""} == {**second, "job": "", "detail": first["detail"]}
+
+
+async def test_nobody_drops_the_words_of_another_accounts_job(
+    real: V1, owners: dict[str, str]
+) -> None:
+    """Nor those that were last said, and are only held."""
+    await register(real, owners["ada@example.test"])
+    ada, bob = await token(real), await token(real, owner="bob@example.test")
+    for message in ("one", "two"):
+        assert (await report(real, ada, message=message)).status == 200
+    refused = await real.refused("DELETE", f"/jobs/{JOB}/texts", **bob.by)
+    assert refused["type"] == "job-unknown"
+    assert (await real.get(f"/jobs/{JOB}", **ada.by)).json["message"] == "two"

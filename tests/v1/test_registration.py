@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ledger.store.seam import Cursor
 from tests.api.calling import BOB, UNKNOWN
 from tests.v1.calling import V1
 
@@ -139,6 +140,14 @@ async def test_the_external_id_finds_the_job(v1: V1) -> None:
     assert (await v1.post("/jobs", named, by=BOB)).json["job"]["uuid"] != first
 
 
+def kept_answers(v1: V1) -> list[bytes | None]:
+    def read(cursor: Cursor) -> list[bytes | None]:
+        cursor.execute("SELECT body FROM claims")
+        return [body for (body,) in cursor.fetchall()]
+
+    return v1.service.ledger.read(read)
+
+
 async def test_a_key_registers_once(v1: V1) -> None:
     """`Idempotency-Key`: a repeat gets the same job with its token; another body is refused."""
     key = {"Idempotency-Key": "nightly-1"}
@@ -146,6 +155,7 @@ async def test_a_key_registers_once(v1: V1) -> None:
     assert (first.status, first.json["job"]["uuid"], first.json["token"]) == (
         *(201, again.json["job"]["uuid"], again.json["token"]),
     )
+    assert kept_answers(v1) == [None]  # it has a token, which is derived again
     other = await v1.refused("POST", "/jobs", {**HERE, "title": "x"}, headers=key)
     assert other["type"] == "bad-value"
 
@@ -220,3 +230,13 @@ async def test_what_a_spool_delivers_late_goes_without_its_parent(v1: V1, parent
     assert (job["parent"], job["root"], job["was_below"]) == (None, OTHER, parent)
     early = {**late, "observed_at": "2026-11-29T01:00:01+01:00"}
     assert (await v1.refused("POST", "/jobs", early))["type"].startswith("parent-")
+
+
+async def test_a_job_below_one_that_is_asked_to_stop_learns_it_at_once(v1: V1) -> None:
+    """However long after the request it registers."""
+    await v1.put(f"/jobs/{JOB}", HERE)
+    assert (await v1.post(f"/jobs/{JOB}/cancel", {"note": "the disk is replaced"})).status == 202
+    below = await v1.post("/jobs", {**HERE, "parent": JOB, "instance": "there"})
+    assert below.status == 201
+    assert below.json["cancel"]["note"] == "the disk is replaced"
+    assert below.json["cancel"] == below.json["job"]["cancel"]

@@ -23,7 +23,7 @@ from ledger.store.seam import Cursor
 from ledger.store.tables import leases
 from ledger.store.tables.streams import stored_of
 from ledger.store.writer import Caller
-from tests.api.calling import ALICE
+from tests.api.calling import ALICE, BOB
 from tests.support.producing import DONE, HERE, THERE, registered
 from tests.support.wait import wait_until
 from tests.v1.calling import V1, problem_of
@@ -178,6 +178,16 @@ async def test_a_report_on_an_unknown_job_is_not_found(v1: V1) -> None:
     for uuid in (UUID, "nonsense"):
         problem = await v1.refused("POST", f"/jobs/{uuid}/reports", {})
         assert (problem["type"], problem["status"]) == ("job-unknown", 404)
+
+
+@pytest.mark.usefixtures("job")
+async def test_nobody_reports_on_jobs_of_another_account(v1: V1) -> None:
+    """Nor is told that there are any."""
+    problem = await v1.refused("POST", REPORTS, {}, by=BOB)
+    assert problem["type"] == "job-unknown"
+    batch = {"reports": [{"job": UUID}]}
+    (result,) = (await v1.call("POST", "/reports", json=batch, by=BOB)).json["results"]
+    assert result["type"].endswith("job-unknown")
 
 
 @pytest.mark.usefixtures("job")

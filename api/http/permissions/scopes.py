@@ -95,7 +95,7 @@ _NEW: Mapping[tuple[str, str], Listed] = {
     ("POST", "/jobs/{}/cancel"): Listed("jobs:cancel", "job"),
     ("POST", "/jobs/{}/labels"): Listed("jobs:label", "job"),
     ("DELETE", "/jobs/{}/texts"): Listed("jobs:label", "job"),
-    ("GET", "/jobs"): Listed("jobs:read"),
+    ("GET", "/jobs"): Listed("jobs:read", "asked"),
     ("POST", "/cancels"): Listed("jobs:cancel"),
     ("GET", "/events"): Listed("events:read"),
     ("GET", "/tokens"): Listed("tokens:manage", "no jobs"),

@@ -16,7 +16,7 @@ from api.http.responses import json_answer
 from api.http.streams import read_in_lane
 from api.service.service import Service
 from api.v1.bodies import SMALL_BYTES, Strict, read_strictly
-from api.v1.stops import Cancel, may_know, shown
+from api.v1.stopping.stops import Cancel, may_know, shown
 from ledger.domain.commands import CancelJob, Command
 from ledger.domain.errors.jobs import JobNotFound, JobOver
 from ledger.domain.events.producers import JobCancelRequested

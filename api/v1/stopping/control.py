@@ -24,7 +24,7 @@ from api.http.requests import GRANT, POSITION, number, owner_of, uuid_in_url
 from api.http.responses import answer_of, encode
 from api.service.service import Service
 from api.v1.problems import bad_value
-from api.v1.stops import Cancel, cancels_of, may_know
+from api.v1.stopping.stops import Cancel, cancels_of, may_know
 from ledger.domain.aggregates.produced import Produced
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.domain.events.producers import Outcome

@@ -14,10 +14,12 @@ from multidict import MultiDict
 
 from api.http.fields import Count, Representation, Time, Uuid, about
 from api.http.outcome import Changed
+from api.http.permissions.call_rates import count_more
 from api.http.record import begin_in_parts
 from api.http.requests import CALLER, POSITION, owner_of
 from api.http.responses import json_answer
 from api.http.streams import read_in_lane
+from api.service.admission import TooMuch
 from api.service.service import Service
 from api.v1.bodies import SMALL_BYTES, Strict, read_strictly
 from api.v1.lists import wanted_of
@@ -152,7 +154,7 @@ class Plans:
         loop, counts, done = asyncio.get_running_loop(), _Counts(), 0
         until = loop.time() + ANSWER_S
         for some in sliced(jobs, AT_ONCE):
-            if loop.time() > until:
+            if loop.time() > until or not _may_ask(request, len(some), is_first=not done):
                 break
             counts = await self._ask_some(request, some, body, counts)
             done += len(some)
@@ -174,6 +176,20 @@ class Plans:
         for outcome in outcomes:
             counts = _counted(counts, outcome)
         return counts
+
+
+def _may_ask(request: web.Request, n: int, *, is_first: bool) -> bool:
+    """Count jobs that are asked; the request itself counted as one. Raise `TooMuch` for the first.
+
+    Later the rest is left, for another request.
+    """
+    try:
+        count_more(request, "cancels", n - is_first)
+    except TooMuch:
+        if is_first:
+            raise
+        return False
+    return True
 
 
 def _counted(counts: _Counts, outcome: int | BaseException) -> _Counts:

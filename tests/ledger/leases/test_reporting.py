@@ -213,6 +213,20 @@ async def test_numbers_order_reports(present: Present, node: Node) -> None:
         assert (await other.report(seq=3, buffered=True)).duplicate
 
 
+async def test_a_repeated_report_is_a_sign_of_life_all_the_same(
+    present: Present, node: Node
+) -> None:
+    """A process may have begun to count anew. What came before still counts as the newest."""
+    present.opened.do(working())
+    await node.report(seq=7)
+    present.pass_by(LEASE_S - 1)
+    assert (await node.report(seq=1)).duplicate
+    await node.beats.flush()
+    await present.after(LOST_S - 1)
+    assert present.told() == []
+    assert (await node.report(seq=6)).duplicate
+
+
 async def test_what_was_buffered_is_recorded_but_not_shown_if_it_is_older(
     present: Present, node: Node
 ) -> None:
@@ -296,6 +310,21 @@ async def test_a_report_after_the_end_is_no_error(present: Present, node: Node) 
     answer = await node.report(said=says(done=99, total=100))
     assert (answer.accepted, answer.over, answer.attempt) == (False, "succeeded", 1)
     assert (present.ledger.position, present.lease()) == (position, None)
+
+
+async def test_jobs_that_are_over_are_forgotten(present: Present, node: Node) -> None:
+    """Or a node would fill its memory with them; who still asks is answered from the store."""
+    present.opened.do(working("over"), working())
+    for uuid in ("over", "j"):
+        await node.report(uuid)
+    present.opened.do(EndJob("over", 1, DONE))
+
+    async def is_forgotten() -> bool:
+        await node.report()
+        return node.known.get("over") is None
+
+    await wait_until("the node forgets it", is_forgotten)
+    assert (await node.report("over")).over == "succeeded"
 
 
 async def test_after_a_forced_end_the_producer_must_stop(present: Present, node: Node) -> None:
