@@ -26,7 +26,8 @@ from ledger.domain.producers.standing import ConditionType
 from ledger.store.parameters import timestamp_or_none
 from projections.facets import KEYS
 from projections.views.producers.jobs import ShownJob
-from projections.views.producers.pages import PARENT, ROOT, Order, Requirement, Wanted
+from projections.views.producers.pages import PARENT, ROOT, Order, Requirement, Wanted, is_short
+from projections.views.snapshot import Snapshot
 
 LIMIT_DEFAULT, LIMIT_MOST = 50, 200
 _FACETS = {**dict[str, str](KEYS.items()), "parent": PARENT, "root": ROOT}
@@ -66,6 +67,11 @@ class Page(NamedTuple):
         ]
         return sha256(orjson.dumps(["v1", self.owner, *said])).hexdigest()[:16]
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it is read in the event loop: an index leads to a few jobs, and no further."""
+        return self.limit <= LIMIT_DEFAULT and is_short(self.wanted)
+
 
 class Lists:
     def __init__(self, service: Service) -> None:
@@ -81,14 +87,21 @@ class Lists:
         now, grant = self._now(), request[GRANT]
         viewer = Viewer(page.owner, now, may_know(request))
 
-        def read() -> JobList:
-            with self._views.long_snapshot() as snapshot:
-                step = snapshot.job_page(page.owner, page.wanted, now, key=key, limit=page.limit)
-                found = snapshot.shown_jobs(step.uuids, page.owner, now)
-                shown = [job for job in found if _sees(grant, job)]
-                jobs = represent_all(snapshot, shown, viewer, self._reporting)
+        def show(snapshot: Snapshot) -> JobList:
+            step = snapshot.job_page(page.owner, page.wanted, now, key=key, limit=page.limit)
+            found = snapshot.shown_jobs(step.uuids, page.owner, now)
+            shown = [job for job in found if _sees(grant, job)]
+            jobs = represent_all(snapshot, shown, viewer, self._reporting)
             following = None if step.next is None else cursor_of(step.next, page.filters)
             return JobList(tuple(jobs), following)
+
+        if page.is_short:
+            with self._views.snapshot() as snapshot:
+                return json_answer(show(snapshot))
+
+        def read() -> JobList:
+            with self._views.long_snapshot() as snapshot:
+                return show(snapshot)
 
         return json_answer(await read_in_lane(request, read))
 

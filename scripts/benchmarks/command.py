@@ -55,6 +55,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "heartbeats": heartbeats.heartbeats,
     "job-list": lists.job_list,
     "key-page": lists.key_page,
+    "select-page": lists.select_page,
     "rebuild": rebuilds.rebuild,
     "rebuild-short": rebuilds.rebuild_short,
     "rebuild-postgres": rebuilds.rebuild_postgres,

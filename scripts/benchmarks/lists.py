@@ -5,12 +5,15 @@ is timed separately.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from types import MappingProxyType
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from api.composition import open_ledger
 from api.data.location import LEDGER_FILE
@@ -43,6 +46,7 @@ WRITTEN_JOBS = 2_000
 _STATES: tuple[JobState, ...] = ("success",) * 8 + ("failed", "started")
 _FILTER = ("success",)
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _DEFINITION = DriveDefinition("disk of a benchmark", "disk", GIB, "dssd")
 
 
@@ -95,6 +99,27 @@ def key_page(setting: Setting) -> Row:
         each.views.close()
     note = f"{KEYED} of {scale.keyed_jobs:,} jobs, floor of {FEW:,}; half of them from the middle"
     return row("key-page", "pages/s", rounds, at_least=0.5, note=note)
+
+
+def select_page(setting: Setting) -> Row:
+    """A page of `/api/v1/jobs` by a label that every one of a million jobs has, and without it."""
+    scale, directory = setting
+    many = make_ledger(directory / "many", scale.keyed_jobs, labels={"env": "prod"})
+    rounds = []
+    with serving(many.data, "--no-copying") as server:
+        for _ in range(scale.rounds):
+            floor = _load_v1(server, f"limit={KEYED}", scale.gets)
+            done = _load_v1(server, f"limit={KEYED}&select=env%3Dprod", scale.gets)
+            rounds.append(Round(done.rate, floor.rate, done.p50_ms, done.p99_ms))
+    many.views.close()
+    note = f"{KEYED} of {scale.keyed_jobs:,} jobs, all with the label; floor without a selector"
+    return row("select-page", "pages/s", rounds, at_least=0.7, note=note)
+
+
+def _load_v1(server: Served, query: str, count: int) -> Result:
+    request = request_bytes("GET", f"/api/v1/jobs?{query}")
+    load(server, [request], connections=CONNECTIONS, count=CONNECTIONS)
+    return load(server, [request], connections=CONNECTIONS, count=count // 8)
 
 
 def _middle(ledger: LedgerOfJobs) -> str:
@@ -156,33 +181,33 @@ def _time(work: Callable[[], None], count: int) -> _Read:
 # Making them: the rows alone, as no reader looks at events
 
 
-def make_ledger(data: Path, jobs: int) -> LedgerOfJobs:
+def make_ledger(data: Path, jobs: int, labels: Mapping[str, str] = NO_LABELS) -> LedgerOfJobs:
     data.mkdir()
-    owner = asyncio.run(_make_jobs(data, jobs))
+    owner = asyncio.run(_make_jobs(data, jobs, labels))
     return LedgerOfJobs(data, owner, Views(sqlite_reader(data / LEDGER_FILE), lambda: 0))
 
 
-async def _make_jobs(data: Path, jobs: int) -> str:
+async def _make_jobs(data: Path, jobs: int, labels: Mapping[str, str]) -> str:
     async with open_ledger(data) as opened:
         account = await opened.accounts.add(EMAIL, PASSWORD)
-        await asyncio.to_thread(_write, opened.ledger, account.uuid, jobs)
+        await asyncio.to_thread(_write, opened.ledger, account.uuid, jobs, labels)
     return account.uuid
 
 
-def _write(ledger: Ledger, owner: str, jobs: int) -> None:
+def _write(ledger: Ledger, owner: str, jobs: int, labels: Mapping[str, str]) -> None:
     puts: dict[RowKey, Stored] = {}
 
     def write(cursor: Cursor) -> None:
         put_rows(cursor, live_generation(cursor), puts)
 
-    for number, made in enumerate(_clones(owner, jobs), start=1):
+    for number, made in enumerate(_clones(owner, jobs, labels), start=1):
         puts |= made
         if number % WRITTEN_JOBS == 0 or number == jobs:
             ledger.exclusive(write).result()
             puts.clear()
 
 
-def _clones(owner: str, jobs: int) -> Iterator[dict[RowKey, Stored]]:
+def _clones(owner: str, jobs: int, labels: Mapping[str, str]) -> Iterator[dict[RowKey, Stored]]:
     """Yield clones of a few drives, one a second, eight in ten of which succeed."""
     sources = [_drive(owner, _BEGAN) for _ in range(max(1, jobs // 100))]
     yielded = dict[RowKey, Stored]()
@@ -193,7 +218,7 @@ def _clones(owner: str, jobs: int) -> Iterator[dict[RowKey, Stored]]:
         state = _STATES[number * 7 % len(_STATES)]
         destination = _drive(owner, at)
         job = _job(owner, sources[number % len(sources)].uuid, destination.uuid, at, state)
-        yielded |= rows(job)
+        yielded |= rows(replace(job, labels=labels))
         if state != "failed":
             yielded |= rows(destination)
         yield yielded
