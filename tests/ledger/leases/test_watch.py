@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.domain.errors.producers import AttemptTaken
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.events.jobs import JobAttemptLost, JobFailed
 from ledger.domain.events.producers import JobAttemptFailed, JobCancelRequested
 from ledger.domain.producers.commands import (
@@ -289,3 +290,21 @@ async def test_rows_that_a_restored_ledger_left_are_corrected(present: Present) 
     corrected = present.lease("on")
     assert corrected is not None
     assert (corrected.awaits, present.told("on")) == ("beat", [])
+
+
+async def test_what_cannot_be_recorded_now_is_recorded_at_the_next_look(
+    present: Present, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is put off: a lease that is over stays so, and so does a deadline."""
+
+    async def fail(*_: object) -> None:
+        raise StoreUnreachable("away")
+
+    present.opened.do(working(on_deadline="cancel"))
+    await present.after(LOST_S)
+    present.pass_by(max(ABANDON_S + 5, 600))
+    with monkeypatch.context() as patch:
+        patch.setattr(present.ledger, "execute", fail)
+        await present.watch.look()
+    await present.watch.look()
+    assert present.told() == ["JobAttemptLost", "JobCancelRequested", "JobFailed"]
