@@ -19,8 +19,10 @@ from ledger.domain.producers.commands import (
     SealJob,
     TakeUpJob,
 )
+from ledger.domain.producers.leases import Expect
 from ledger.leases.figures import Figures, encode
 from ledger.store.seam import Cursor
+from ledger.store.tables import leases
 from tests.ledger.leases.present import ABANDON_S, LEASE_S, LOST_S, Present, beat, working
 from tests.support.producing import DONE, THERE, group, report
 from tests.support.world import ME, START
@@ -193,6 +195,20 @@ async def test_a_lost_job_stays_while_somebody_works_below_it(present: Present) 
     present.opened.do(EndJob("below", 1, DONE))
     await present.after(ABANDON_S / 10 + 5)
     assert present.told("above") == ["JobAttemptLost", "JobFailed"]
+
+
+async def test_a_lost_job_stays_however_many_work_elsewhere_in_its_tree(present: Present) -> None:
+    """Whoever works below it is found among them."""
+    present.opened.do(group("root"), working("above", "root"), working("below", "above"))
+    await present.after(LOST_S)
+
+    def let_many_work(cursor: Cursor) -> None:
+        many = (Expect(f"a{nth}", "root", 1, "beat", 3600) for nth in range(1001))
+        leases.apply(cursor, [*many, Expect("below", "root", 1, "beat", 3600)])
+
+    present.ledger.exclusive(let_many_work).result()
+    await present.after(ABANDON_S + 5)
+    assert present.told("above") == ["JobAttemptLost"]
 
 
 async def test_after_many_losses_they_are_in_the_row_only(present: Present) -> None:
