@@ -133,9 +133,7 @@ class Jobs:
         """
         grant, newest = request[GRANT], 0 if known.produced is None else known.produced.attempt
         if grant.job is not None:
-            job = self._ledger.job(known.uuid)
-            assert job is not None, f"job {known.uuid} has rows and no events"
-            said = grant.attempt_of(job, said)
+            said = grant.attempt_of(known.uuid, known.produced, said)
         if said is None and newest > 1:
             told = "the job has had several attempts: say which one this is"
             raise Problem("bad-value", told, {"field": "attempt"})

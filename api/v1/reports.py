@@ -251,7 +251,7 @@ def attempt_of(grant: Grant, job: Job, said: int | None) -> int | None:
         raise ScopeMissing(f"the token is for job {grant.job.job}", SCOPE)
     if job.produced is not None and not grant.reaches(job.produced.registered, SCOPE):
         raise ScopeMissing("the token does not reach this job", SCOPE)
-    return grant.attempt_of(job, said)
+    return grant.attempt_of(job.uuid, job.produced, said)
 
 
 def _holder(grant: Grant) -> Holder | None:

@@ -177,14 +177,14 @@ async def test_a_token_names_its_process(accounts: Accounts, ada: Account) -> No
     await register(accounts, ada)
     job = job_of(accounts)
     own = await grant_of(accounts, await accounts.job_token(JOB, 1, ONE))
-    assert own.attempt_of(job, None) == 1
-    assert own.attempt_of(job, 1) == 1
+    assert own.attempt_of(job.uuid, job.produced, None) == 1
+    assert own.attempt_of(job.uuid, job.produced, 1) == 1
     newer = await grant_of(accounts, await accounts.job_token(JOB, 2, OTHER))
-    assert newer.attempt_of(job, None) == 2
+    assert newer.attempt_of(job.uuid, job.produced, None) == 2
     replaced = await grant_of(accounts, await accounts.job_token(JOB, 1, OTHER))
     for grant, said in ((replaced, None), (own, 2)):
         with pytest.raises(AttemptReplaced):
-            grant.attempt_of(job, said)
+            grant.attempt_of(job.uuid, job.produced, said)
 
 
 async def test_only_what_never_was_a_token_counts_as_a_guess(
