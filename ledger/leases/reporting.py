@@ -204,14 +204,15 @@ class Reporting:
         figures = _figures(report, known, produced, job.attempt)
         if not report.buffered:
             known.heard, known.waiting = now, report.waiting
+        says_more = figures is not None and not report.buffered
+        if says_more and known.attempt == job.attempt:
+            known.figures = figures  # before awaiting: its words may be removed meanwhile
         if figures is not None:
             is_slow = not known.take_turn(self._elapsed_s())
             event = _event(report, known, figures)
             if not is_slow and self._is_worth_an_event(event, known, produced, now):
                 recorded = await self._record(report, event, by)
-            if not report.buffered and known.attempt == job.attempt:
-                known.figures = figures
-        await self._renew(report, known, figures, job, now=now)
+        await self._renew(report, known, known.figures if says_more else None, job, now=now)
         if report.cancel_seen and produced.cancel_seen is None:
             with suppress(Refusal):
                 await self._ledger.execute(SeeCancel(job.uuid, job.attempt), by)

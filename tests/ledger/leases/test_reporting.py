@@ -185,6 +185,31 @@ async def test_words_that_are_removed_are_shown_no_more(present: Present, node: 
         await wait_until("the words are gone", lambda each=each: not message_of(each))
 
 
+async def test_words_that_are_removed_while_a_report_is_recorded_do_not_come_back(
+    present: Present, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = present.ledger.execute
+
+    async def after_the_removal(command: Any, by: Any) -> int:
+        await execute(RemoveTexts(ME, "j"), CALLER)
+        return await execute(command, by)
+
+    present.opened.do(working())
+    present.clock.advance(1)
+    text, words = text_of("secret", b"salt")
+    said = says(done=10, total=100, message=text)
+    await node.report(said=said, message="secret", words=(words,))
+    await node.beats.flush()
+    present.clock.advance(2)
+    monkeypatch.setattr(present.ledger, "execute", after_the_removal)
+    assert (await node.report(said=says(present.clock(), done=50, total=100))).recorded
+    await node.beats.flush()
+    for each in (node, Node(present)):
+        live = each.live().figures
+        assert live is not None
+        assert (live.report.done, live.message) == (50, None)
+
+
 def message_of(node: Node) -> str | None:
     figures = node.live().figures
     return None if figures is None else figures.message
