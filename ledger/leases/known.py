@@ -36,6 +36,8 @@ class Known:
         self.live: int | None = None
         self.buffered: int | None = None
         self.figures: Figures | None = None
+        self.unsaid = False
+        """The lease may have words that were removed; the next beat has to overwrite them."""
         self.waiting: Waiting | None = None
         self.heard: datetime | None = None
         self.recorded: datetime | None = None
@@ -52,9 +54,10 @@ class Known:
         self.waiting = None
 
     def drop_words(self) -> None:
-        """Forget the message: the words of the job were removed."""
+        """Forget the message: the words of the job were removed. A held beat may still have it."""
         if self.figures is not None:
             self.figures = replace(self.figures, message=None)
+            self.unsaid = True
 
     def take_turn(self, now_s: float) -> bool:
         """Return whether one more report may become an event: the bucket refills all the time."""

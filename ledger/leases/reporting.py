@@ -212,6 +212,8 @@ class Reporting:
             event = _event(report, known, figures)
             if not is_slow and self._is_worth_an_event(event, known, produced, now):
                 recorded = await self._record(report, event, by)
+        if known.unsaid and not report.buffered:
+            says_more, known.unsaid = True, False
         await self._renew(report, known, known.figures if says_more else None, job, now=now)
         if report.cancel_seen and produced.cancel_seen is None:
             with suppress(Refusal):

@@ -210,6 +210,20 @@ async def test_words_that_are_removed_while_a_report_is_recorded_do_not_come_bac
         assert (live.report.done, live.message) == (50, None)
 
 
+async def test_words_that_were_held_by_another_node_go_with_the_next_beat(
+    present: Present, node: Node
+) -> None:
+    present.opened.do(working(title=text_of("photos", b"salt")[0]))
+    await node.report()
+    await node.report(said=says(done=10, total=100), message="secret")
+    present.opened.do(RemoveTexts(ME, "j"))
+    await node.beats.flush()
+    await wait_until("it hears of that", lambda: not message_of(node))
+    await node.report()
+    await node.beats.flush()
+    assert message_of(Node(present)) is None
+
+
 def message_of(node: Node) -> str | None:
     figures = node.live().figures
     return None if figures is None else figures.message
