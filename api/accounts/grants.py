@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from api.accounts.account import Account
 from api.accounts.scopes import SCOPES, Scope
-from ledger.domain.aggregates.job import Job
+from ledger.domain.aggregates.produced import Produced
 from ledger.domain.errors import Expected
 from ledger.domain.errors.producers import AttemptReplaced
 from ledger.domain.events.producers import JobRegistered
@@ -227,8 +227,8 @@ class Grant:
             if key in self.restrictors.labels:
                 raise ScopeMissing(f"the token forces the label {key}, which it cannot change")
 
-    def attempt_of(self, job: Job, said: int | None) -> int | None:
-        """Return the attempt that a report is about: the one that is said, or the token's.
+    def attempt_of(self, job: str, produced: Produced, said: int | None) -> int | None:
+        """Return the attempt that a report of this job is about: the one said, or the token's.
 
         Raise `AttemptReplaced` if the token names another process than the one which makes the
         newest attempt: after a restore, that may have the same number.
@@ -236,11 +236,11 @@ class Grant:
         claim = self.job
         if claim is None:
             return said
-        holder = None if job.produced is None else job.produced.holder
-        if claim.attempt == job.attempt and holder and holder.instance != claim.instance:
-            raise AttemptReplaced(job.uuid, claim.attempt, job.attempt)
+        newest, holder = produced.attempt, produced.holder
+        if claim.attempt == newest and holder and holder.instance != claim.instance:
+            raise AttemptReplaced(job, claim.attempt, newest)
         if said is not None and said != claim.attempt:
-            raise AttemptReplaced(job.uuid, said, max(job.attempt, claim.attempt))
+            raise AttemptReplaced(job, said, max(newest, claim.attempt))
         return claim.attempt
 
 

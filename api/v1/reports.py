@@ -248,9 +248,12 @@ def attempt_of(grant: Grant, job: Job, said: int | None) -> int | None:
     """Return which attempt a report is about; raise what the token may not do."""
     if grant.job is not None and grant.job.job != job.uuid:
         raise ScopeMissing(f"the token is for job {grant.job.job}", SCOPE)
-    if job.produced is not None and not grant.reaches(job.produced.registered, SCOPE):
+    produced = job.produced
+    if produced is None:
+        return said
+    if not grant.reaches(produced.registered, SCOPE):
         raise ScopeMissing("the token does not reach this job", SCOPE)
-    return grant.attempt_of(job, said)
+    return grant.attempt_of(job.uuid, produced, said)
 
 
 def _holder(grant: Grant) -> Holder | None:
