@@ -7,7 +7,7 @@ what is in it: text that is no Unicode is mended, and so are numbers that JSON h
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from typing import Generic, TypeVar
 
@@ -20,6 +20,7 @@ from api.http.fields import SURROGATES, refusal
 from api.http.requests import BODY
 from api.http.wire.bodies import media_type, read_body
 from api.v1.problems import Problem
+from ledger.domain.producers.texts import CUT
 
 B = TypeVar("B", bound=Struct)
 
@@ -29,6 +30,9 @@ REPORT_BYTES = 8 * KIB
 END_BYTES = 72 * KIB
 SMALL_BYTES = 8 * KIB
 """The longest body of any other request."""
+LEVELS_MOST = 100
+"""Arrays and objects within each other that are kept of any JSON."""
+INTEGER_MOST = 2.0**63
 UNKNOWN_TOLD = 100
 """How many unknown fields an answer names."""
 # Not control characters, nor those that change the direction or the lines of a text.
@@ -153,35 +157,48 @@ def parse(body: bytes) -> object:
 def _mended(body: bytes) -> object:
     """Parse what strict readers refuse: lone surrogates, bytes that are not UTF-8, and NaN."""
     try:
-        value = json.loads(body.decode("utf-8", "replace"))
+        value = json.loads(body.decode("utf-8", "replace"), parse_int=_number)
         return _without_surrogates(value)
     except (ValueError, RecursionError):
         raise BadRequest("the request body is not valid JSON") from None
 
 
-def _without_surrogates(value: object) -> object:
+def _number(digits: str) -> float:
+    """Read an integer; one that does not fit into 64 bits as the strict reader does."""
+    number = float(digits)
+    return int(digits) if abs(number) < INTEGER_MOST else number
+
+
+def _without_surrogates(value: object, levels: int = LEVELS_MOST) -> object:
     match value:
         case str():
             return SURROGATES.sub(REPLACEMENT, value)
+        case list() | dict() if not levels:
+            return CUT
         case list():
-            return [_without_surrogates(each) for each in value]
+            return [_without_surrogates(each, levels - 1) for each in value]
         case dict():
             return {
-                SURROGATES.sub(REPLACEMENT, key): _without_surrogates(each)
+                SURROGATES.sub(REPLACEMENT, key): _without_surrogates(each, levels - 1)
                 for key, each in value.items()
             }
         case _:
             return value
 
 
-def finite(value: object) -> object:
-    """Return a value of JSON without the numbers that JSON has not; these become null."""
+def writable(value: object, levels: int = LEVELS_MOST) -> object:
+    """Return a value of JSON that can be written again.
+
+    Numbers that JSON has not become null, and what lies too deep is cut.
+    """
     match value:
         case float() if not math.isfinite(value):
             return None
+        case list() | dict() if not levels:
+            return CUT
         case list():
-            return [finite(each) for each in value]
-        case Mapping():
-            return {key: finite(each) for key, each in value.items()}
+            return [writable(each, levels - 1) for each in value]
+        case dict():
+            return {key: writable(each, levels - 1) for key, each in value.items()}
         case _:
             return value

@@ -20,6 +20,8 @@ SUBJECTS_MOST = 32
 LINKS_MOST = 16
 URI_LENGTH = 2_000
 PID_MOST = 2**53 - 1
+LONGEST_AGO = timedelta(days=100 * 365)
+"""Nothing happened earlier, whatever a clock says that is wrong."""
 
 BUFFERED = "A spool delivers this. It is recorded all the same; only reports differ by it."
 
@@ -128,7 +130,7 @@ def happened_at(
     """
     if observed_at is None or sent_at is None:
         return received_at
-    return received_at - max(sent_at - observed_at, timedelta(0))
+    return received_at - min(max(sent_at - observed_at, timedelta(0)), LONGEST_AGO)
 
 
 def holder_of(request: web.Request, instance: str | None, producer: Producer | None) -> Holder:

@@ -21,6 +21,7 @@ from api.v1.attempts import Starts, clock_offset_ms
 from api.v1.bodies import REGISTRATION_BYTES, Strict, read_strictly
 from api.v1.given import (
     BUFFERED,
+    LONGEST_AGO,
     GivenLabels,
     GivenLink,
     GivenSubject,
@@ -240,7 +241,7 @@ def _began(body: NewJob, received_at: datetime) -> datetime:
     A `started_at` without `sent_at` is taken as it was said: there is no other sign of that time.
     """
     if body.started_at is not None and body.sent_at is None:
-        return min(body.started_at, received_at)
+        return min(max(body.started_at, received_at - LONGEST_AGO), received_at)
     return happened_at(body.started_at or body.observed_at, body.sent_at, received_at)
 
 

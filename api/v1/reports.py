@@ -28,6 +28,7 @@ from api.v1.bodies import (
     is_lenient,
     read_strictly,
     read_value,
+    writable,
 )
 from api.v1.given import Moment, happened_at
 from api.v1.problems import bad_value, problem_answer
@@ -239,7 +240,7 @@ class Reports:
 
 
 def _read(request: web.Request, item: object) -> Given[JobReportBody]:
-    if len(orjson.dumps(item, default=repr)) > REPORT_BYTES:
+    if len(orjson.dumps(writable(item))) > REPORT_BYTES:
         raise bad_value("reports", "a report is too long", limit=REPORT_BYTES)
     return decode_strictly(item, JobReportBody, lenient=is_lenient(request))
 

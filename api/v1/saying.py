@@ -1,13 +1,13 @@
 """Ends as producers say them, and the events that they become."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, assert_never
 
 import orjson
 from msgspec import UNSET, Meta, UnsetType
 
 from api.text.wording import Wording
-from api.v1.bodies import Strict, finite
+from api.v1.bodies import Strict, writable
 from api.v1.given import BUFFERED, GivenError, GivenExit, Json, Moment, exit_of
 from api.v1.problems import bad_value
 from ledger.domain.events.jobs import JobCancelled, JobFailed, JobSucceeded
@@ -20,6 +20,7 @@ from ledger.domain.events.producers import (
 )
 from ledger.domain.producers.commands import End, FailAttempt
 from ledger.domain.producers.texts import END_MOST, ERROR_MOST, TAIL_MOST, Words
+from ledger.leases.reporting import WAITING_MOST
 
 _OF_FAILURES = ("program", "signal", "deadline")
 _OF_CANCELLATIONS = ("requested", "interrupted")
@@ -111,7 +112,7 @@ def failure_of(
 def _json(result: Any) -> str | None:
     if result is UNSET or result is None:
         return None
-    return orjson.dumps(finite(result)).decode()
+    return orjson.dumps(writable(result)).decode()
 
 
 def _check_reason(given: NewEnd) -> None:
@@ -146,7 +147,8 @@ def _why_cancelled(given: NewEnd) -> CancelReason:
 
 
 def _retry_at(given: JobEnd, received_at: datetime) -> datetime | None:
-    """Return by our clock when the producer wants to try again by its own."""
-    if given.retry_at is None or given.sent_at is None:
-        return given.retry_at
-    return received_at + (given.retry_at - given.sent_at)
+    """Return by our clock when the producer wants to try again by its own, within bounds."""
+    if given.retry_at is None:
+        return None
+    pause = given.retry_at - (given.sent_at or received_at)
+    return received_at + min(max(pause, timedelta(0)), WAITING_MOST)

@@ -113,7 +113,7 @@ class State(Counts, Protocol):
         """Return what is expected next of a producer's job, as the store has it; read it anew."""
 
     def alive(self, root: str) -> Sequence[str]:
-        """Return jobs of this tree on which somebody works as far as is known, up to many.
+        """Return the jobs of this tree on which somebody works as far as is known.
 
         Whoever comes back to life raises the guard of the tree, if it is below another job.
         """

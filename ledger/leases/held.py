@@ -174,18 +174,22 @@ class HeldBeats:
         found, renewed = left.get(renewal.key), renewal.key not in left
         if not renewed:
             self.forget(renewal.job)
-            renewed = await self._take_back(renewal, found)
+            try:
+                renewed = await self._take_back(renewal, found)
+            except StoreFailed as error:
+                _fail(pending, error)
+                return
         for waiting in pending.waiting:
             if not waiting.done():
                 waiting.set_result(Written(renewed, found))
 
     async def _take_back(self, renewal: Renewal, found: Lease | None) -> bool:
-        """Record that a lost attempt has returned; return whether it has."""
+        """Record that a lost attempt has returned; return whether it has. Raise `StoreFailed`."""
         if found is None or found.attempt != renewal.attempt or found.awaits != "return":
             return False
         try:
             await self._ledger.execute(ReturnAttempt(renewal.job, renewal.attempt), _SYSTEM)
-        except (Refusal, StoreFailed):
+        except Refusal:
             return False
         self._add(renewal)
         return True
@@ -193,9 +197,14 @@ class HeldBeats:
     def _give_up(self, pending: Iterable[_Pending], error: Exception) -> None:
         """Hold nothing more until it is written; what was held counts as if it had not come."""
         self._due.clear()
-        for waiting in (waiting for each in pending for waiting in each.waiting):
-            if not waiting.done():
-                waiting.set_exception(error)
+        for each in pending:
+            _fail(each, error)
+
+
+def _fail(pending: _Pending, error: Exception) -> None:
+    for waiting in pending.waiting:
+        if not waiting.done():
+            waiting.set_exception(error)
 
 
 def merged(earlier: Renewal, later: Renewal) -> Renewal:

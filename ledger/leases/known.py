@@ -15,7 +15,7 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.events.producers import JobTextsRemoved, ProgressReported
 from ledger.domain.producers.leases import Lease
-from ledger.leases.figures import Figures, figures_of
+from ledger.leases.figures import Figures, Waiting, figures_of, waiting_of
 from ledger.store.seam import Commit
 from ledger.store.tables import leases
 
@@ -36,6 +36,7 @@ class Known:
         self.live: int | None = None
         self.buffered: int | None = None
         self.figures: Figures | None = None
+        self.waiting: Waiting | None = None
         self.heard: datetime | None = None
         self.recorded: datetime | None = None
         self.lacks = 0.0
@@ -48,6 +49,7 @@ class Known:
             return
         self.attempt = attempt
         self.live = self.buffered = self.figures = self.heard = self.recorded = None
+        self.waiting = None
 
     def drop_words(self) -> None:
         """Forget the message: the words of the job were removed."""
@@ -153,6 +155,7 @@ def _take_over(known: Known, lease: Lease | None) -> None:
     if lease is not None and lease.attempt == job.attempt:
         known.live, known.buffered = lease.live, lease.buffered
         known.figures, known.heard = figures_of(lease), lease.heard
+        known.waiting = waiting_of(lease)
 
 
 assert job_stream("") == "job-"

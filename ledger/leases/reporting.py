@@ -5,8 +5,8 @@ what is not worth an event is shown until the next report.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -24,7 +24,7 @@ from ledger.domain.errors.producers import (
     JobForced,
     NobodyWorks,
 )
-from ledger.domain.errors.store import StoreFull
+from ledger.domain.errors.store import StoreFull, StoreUnreachable
 from ledger.domain.events.producers import Holder, Outcome, ProgressReported
 from ledger.domain.producers.commands import ReportProgress, SeeCancel, TakeUpJob
 from ledger.domain.producers.leases import Lease, lease_of
@@ -44,7 +44,7 @@ SELDOM_S = 5
 """How often it should if it reports more often than that."""
 WAITING_MOST = timedelta(days=30)
 _US = timedelta(microseconds=1)
-_TRIES = 3
+_TRIES = 4
 """How often a report is looked at that meets another attempt, or an end, on its way."""
 
 
@@ -129,10 +129,16 @@ class Reporting:
         `StoreFailed`.
         """
         for _ in range(_TRIES):
-            with suppress(_Moved):
+            was_known = self._known.get(report.job) is not None
+            try:
                 return await self._take(report, by)
+            except _Moved:
+                pass
+            except (AttemptTaken, NobodyWorks):  # another process may have begun the attempt
+                if not was_known:
+                    raise
             self._known.forget(report.job)
-        return await self._take(report, by)
+        raise StoreUnreachable(f"job {report.job} changes all the time")
 
     async def drop_words(self, job: str) -> None:
         """Drop from memory what was last said of a job, once that is written with its lease.
@@ -160,11 +166,11 @@ class Reporting:
         known.begin(attempt)
         if known.recorded is None:
             known.recorded = job.last_modified
-        if _is_known(report, known):
-            if not report.buffered:  # its process is alive, whatever it says
-                await self._renew(report, known, job, produced, self._ledger.clock.now())
-            return await self._answer(known, report, duplicate=True)
-        return await self._take_new(report, known, job, produced, by)
+        is_again = _is_known(report, known)
+        if is_again:
+            report = _heartbeat(report, known)
+        with _marked(report, known):
+            return await self._take_new(report, known, job, produced, by, duplicate=is_again)
 
     async def _own(self, report: Report, known: Known) -> tuple[Job, Produced]:
         job = known.job
@@ -184,28 +190,35 @@ class Reporting:
             await self._ledger.execute(command, by)
 
     async def _take_new(
-        self, report: Report, known: Known, job: Job, produced: Produced, by: Caller
+        self,
+        report: Report,
+        known: Known,
+        job: Job,
+        produced: Produced,
+        by: Caller,
+        *,
+        duplicate: bool,
     ) -> Answer:
         now = self._ledger.clock.now()
         recorded = is_slow = False
         figures = _figures(report, known, produced, job.attempt)
-        if report.buffered:
-            known.buffered = _newer(known.buffered, report.seq)
-        else:
-            known.live = _newer(known.live, report.seq)
-            known.heard = now
+        if not report.buffered:
+            known.heard, known.waiting = now, report.waiting
+        says_more = figures is not None and not report.buffered
+        if says_more and known.attempt == job.attempt:
+            known.figures = figures  # before awaiting: its words may be removed meanwhile
         if figures is not None:
             is_slow = not known.take_turn(self._elapsed_s())
             event = _event(report, known, figures)
             if not is_slow and self._is_worth_an_event(event, known, produced, now):
                 recorded = await self._record(report, event, by)
-            if not report.buffered:
-                known.figures = figures
-        await self._renew(report, known, job, produced, now)
+        await self._renew(report, known, known.figures if says_more else None, job, now=now)
         if report.cancel_seen and produced.cancel_seen is None:
             with suppress(Refusal):
                 await self._ledger.execute(SeeCancel(job.uuid, job.attempt), by)
-        return await self._answer(known, report, recorded=recorded, is_slow=is_slow)
+        return await self._answer(
+            known, report, recorded=recorded, duplicate=duplicate, is_slow=is_slow
+        )
 
     def _is_worth_an_event(
         self, event: ProgressReported, known: Known, produced: Produced, now: datetime
@@ -227,35 +240,40 @@ class Reporting:
         return True
 
     async def _renew(
-        self, report: Report, known: Known, job: Job, produced: Produced, now: datetime
+        self,
+        report: Report,
+        known: Known,
+        figures: Figures | None,
+        job: Job,
+        *,
+        now: datetime,
     ) -> None:
         """Let the beat hold for its time; raise `_Moved` if the attempt is over or replaced."""
         if report.buffered:
             self._held.hold(Renewal(job.uuid, job.attempt, None, buffered=report.seq))
             return
-        holds = _holds(report, produced, now)
+        assert job.produced is not None
+        holds = _holds(report, job.produced, now)
         renewal = Renewal(
             job.uuid,
             job.attempt,
             holds // _US,
             now,
             known.live,
-            figures=None if known.figures is None else encode(known.figures),
+            figures=None if figures is None else encode(figures),
             waiting=None if report.waiting is None else encode(report.waiting),
         )
         if report.waiting is None and self._held.may_hold(job.uuid, job.attempt):
             self._held.hold(renewal)
             return
-        written = await self._held.write(renewal)
-        is_ours = written.found is not None and written.found.attempt == job.attempt
-        if not written.renewed and not is_ours:
+        if not (await self._held.write(renewal)).renewed:
             await self._look_again(job)
 
     async def _look_again(self, job: Job) -> None:
-        """Read the job that has no row; raise `_Moved` if it is not what it was known as."""
+        """Read the job that was not renewed; raise `_Moved` if it is not what it was known as."""
         self._known.forget(job.uuid)
         now = (await self._known.find(job.uuid)).job
-        if now is None or (now.state, now.attempt) != (job.state, job.attempt):
+        if now is None or _standing(now) != _standing(job):
             raise _Moved
 
     async def _answer(
@@ -263,9 +281,9 @@ class Reporting:
         known: Known,
         report: Report,
         *,
-        recorded: bool = False,
-        duplicate: bool = False,
-        is_slow: bool = False,
+        recorded: bool,
+        duplicate: bool,
+        is_slow: bool,
     ) -> Answer:
         job = known.job
         assert job is not None
@@ -287,7 +305,7 @@ class Reporting:
         if job is None or job.produced is None or figures is None or job.state != "started":
             return
         recorded = job.produced.reported
-        if recorded is not None and _same(figures.report, recorded):
+        if recorded is not None and _says_no_more(figures.report, recorded):
             return
         with suppress(Refusal, StoreFull):
             await self._ledger.execute(ReportProgress(uuid, figures.report), by)
@@ -306,7 +324,7 @@ class Reporting:
             return live
         if lease.heard is not None and lease.heard > known.heard:
             return live
-        return replace(live, heard=known.heard, figures=known.figures or live.figures)
+        return replace(live, heard=known.heard, figures=_newest(live.figures, known.figures))
 
 
 def _expires_in_s(report: Report, produced: Produced, now: datetime) -> float | None:
@@ -323,6 +341,11 @@ def _over(job: Job, produced: Produced, attempt: int) -> Answer:
     return Answer(job.uuid, attempt, accepted=False, over=produced.outcome)
 
 
+def _standing(job: Job) -> tuple[object, ...]:
+    """Return what decides whether an attempt may report."""
+    return job.state, job.attempt, job.produced is not None and job.produced.queued
+
+
 def _check_attempt(job: Job, attempt: int) -> None:
     if attempt != job.attempt:
         raise AttemptReplaced(job.uuid, attempt, job.attempt)
@@ -334,8 +357,25 @@ def _is_known(report: Report, known: Known) -> bool:
     return report.seq is not None and mark is not None and report.seq <= mark
 
 
-def _newer(mark: int | None, seq: int | None) -> int | None:
-    return mark if seq is None else seq
+@contextmanager
+def _marked(report: Report, known: Known) -> Iterator[None]:
+    """Let no older report count meanwhile; whoever gets no answer says the same again."""
+    mark = "buffered" if report.buffered else "live"
+    before, marked = getattr(known, mark), report.seq
+    if marked is not None:
+        setattr(known, mark, marked)
+    try:
+        yield
+    except BaseException:
+        if getattr(known, mark) == marked:
+            setattr(known, mark, before)
+        raise
+
+
+def _heartbeat(report: Report, known: Known) -> Report:
+    """Return what counts of a report that came before, or after a newer one: somebody is there."""
+    waiting = None if report.buffered else known.waiting
+    return replace(report, said=None, message=None, words=(), seq=None, waiting=waiting)
 
 
 def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> Figures | None:
@@ -352,12 +392,20 @@ def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> 
     return figures_after(before, replace(stands, percent=percent(stands, shown)), message)
 
 
-def _same(one: ProgressReported, other: ProgressReported) -> bool:
-    """Return whether two reports say the same of how things stand."""
-    return all(getattr(one, field) == getattr(other, field) for field in _KEPT)
+def _says_no_more(one: ProgressReported, other: ProgressReported) -> bool:
+    """Return whether another report says the same of how things stand, or what came later."""
+    same = all(getattr(one, field) == getattr(other, field) for field in _KEPT)
+    return same or one.happened_at < other.happened_at
 
 
 _KEPT = ("done", "total", "unit", "total_is", "items", "phase")
+
+
+def _newest(one: Figures | None, other: Figures | None) -> Figures | None:
+    """Return the figures that came last, of what two processes know."""
+    if one is None or other is None:
+        return other or one
+    return one if one.report.happened_at > other.report.happened_at else other
 
 
 def _highest(one: int | None, other: int | None) -> int | None:

@@ -12,7 +12,7 @@ from typing import assert_never
 from ledger.application import Ledger
 from ledger.domain.commands import Command
 from ledger.domain.errors import Refusal
-from ledger.domain.errors.store import StoreUnreachable
+from ledger.domain.errors.store import ConcurrentChange, StoreUnreachable
 from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import AbandonJob, LoseProducer, RequestCancel
 from ledger.domain.producers.leases import Forget, Lease, LeaseChange, expected
@@ -49,8 +49,8 @@ class Watch:
             await asyncio.gather(*map(self._ask_to_stop, late))
             new = [lease for lease in over if (lease.job, lease.due) not in tried]
             tried.update((lease.job, lease.due) for lease in new)
-            await asyncio.gather(*map(self._settle, new))
-            await self._correct(new)
+            settled = await asyncio.gather(*map(self._settle, new))
+            await self._correct([lease for lease, done in zip(new, settled, strict=True) if done])
             if not new:
                 return
 
@@ -58,21 +58,25 @@ class Watch:
         leases.be_there(cursor, self._ledger.clock_parameter())
         return [*leases.overdue(cursor, AT_ONCE)], [*leases.past_deadline(cursor, AT_ONCE)]
 
-    async def _settle(self, lease: Lease) -> None:
-        await self._execute(_after(lease))
+    async def _settle(self, lease: Lease) -> bool:
+        return await self._execute(_after(lease))
 
     async def _ask_to_stop(self, lease: Lease) -> None:
         job = await asyncio.to_thread(self._ledger.job, lease.job)
         if job is not None:
             request = JobCancelRequested(DEADLINE_GRACE_S)
-            await self._execute(RequestCancel(job.owner, job.uuid, request))
+            if not await self._execute(RequestCancel(job.owner, job.uuid, request)):
+                return
         await self._ledger.write(lambda cursor: leases.drop_deadline(cursor, lease.job))
 
-    async def _execute(self, command: Command) -> None:
+    async def _execute(self, command: Command) -> bool:
+        """Return whether it was decided; if not, the lease is left to be looked at again."""
         try:
             await self._ledger.execute(command, _SYSTEM)
-        except (Refusal, StoreUnreachable) as error:  # it is looked at again
+        except (Refusal, StoreUnreachable) as error:
             log.info("%s: %s", type(command).__name__, error)
+            return isinstance(error, Refusal) and not isinstance(error, ConcurrentChange)
+        return True
 
     async def _correct(self, over: Sequence[Lease]) -> None:
         """Let rows say what the record does that are as they were: nobody would look at them."""

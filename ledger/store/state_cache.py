@@ -34,8 +34,6 @@ CACHED_BYTES = 32 * 1024**2
 
 A drive's `meta` may have 64 KiB; a tag may be on thousands of things.
 """
-ALIVE_MAX = 1_000
-"""So many jobs of a tree that are alive are enough to say that it is."""
 LABEL_BYTES = 500
 """What a label of a job takes in memory, with its row."""
 SHORT_TEXT = 1_000
@@ -85,7 +83,7 @@ class StateCache:
         return read_patiently(self._store, partial(leases.find, job=job))
 
     def alive(self, root: str) -> Sequence[str]:
-        return read_patiently(self._store, partial(leases.alive, root=root, limit=ALIVE_MAX))
+        return read_patiently(self._store, partial(leases.alive, root=root))
 
     def changes_lease(self, job: str) -> bool:
         return False

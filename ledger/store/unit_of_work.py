@@ -147,7 +147,7 @@ class Base(Protocol):
         """Whether what is staged changes this row."""
 
     def alive(self, root: str) -> Sequence[str]:
-        """Return jobs of this tree on which somebody works; read them anew."""
+        """Return the jobs of this tree on which somebody works; read them anew."""
 
     def registered_as(self, external: ExternalId) -> str | None:
         """Return the job that has this external id."""

@@ -118,5 +118,35 @@ async def test_a_failure_is_not_lost_for_what_is_in_it(v1: V1) -> None:
             problem_of(await v1.call("POST", "/jobs", data=bad, headers=JSON))["type"]
             == "bad-request"
         )
+    job = (await v1.post("/jobs", HERE)).json["job"]["uuid"]
+    deep = b"[" * 500 + b"]" * 500
+    batch = b'{"reports": [{"job": "%s", "progress": {"done": NaN, "total": %d}}, {"x": %s}]}'
+    batch %= (job.encode(), 2**70, deep)
+    answer = await v1.call("POST", "/reports", data=batch, headers=JSON)
+    assert [each.get("status", 200) for each in answer.json["results"]] == [200, 400]
+    end = b'{"outcome": "failed", "result": [NaN, %d, %s]}' % (2**70, deep)
+    answer = await v1.call("POST", f"/jobs/{job}/end", data=end, headers=JSON)
+    assert answer.status == 200, answer.body
     plain = await v1.call("POST", "/jobs", data=b"{}", headers={"Content-Type": "text/plain"})
     assert problem_of(plain)["type"] == "unsupported-media-type"
+
+
+async def test_nothing_is_refused_for_a_clock_that_is_wrong(v1: V1) -> None:
+    """What lies beyond all bounds is brought inside them, and shown as any other time."""
+    first, last = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"
+    for said in (
+        {"started_at": first},
+        {"started_at": last},
+        {"started_at": first, "sent_at": last},
+        {"observed_at": last, "sent_at": first},
+    ):
+        assert (await v1.post("/jobs", {**HERE, **said})).status == 201, said
+    for retry in ({"retry_at": first}, {"retry_at": last}, {"retry_at": last, "sent_at": first}):
+        job = (await v1.post("/jobs", HERE)).json["job"]["uuid"]
+        said = {"observed_at": first, "sent_at": last, "progress": {"done": 1}}
+        said["waiting"] = {"for": "approval", "until": last}
+        assert (await v1.post(f"/jobs/{job}/reports", said)).status == 200
+        failed = {"outcome": "failed", "final": False, "observed_at": first, "sent_at": last}
+        answer = await v1.post(f"/jobs/{job}/end", {**failed, **retry})
+        assert (answer.status, answer.json["job"]["state"]) == (200, "queued")
+        assert answer.json["job"]["retry_at"] < "2100"

@@ -208,13 +208,21 @@ async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
     await asyncio.to_thread(retention.run)
     gone = {"type": "job-discarded", "status": 410, "job": JOB}
     assert await v1.refused("GET", f"/jobs/{JOB}") == gone
+    assert await v1.refused("GET", f"/jobs/{JOB}/control") == gone
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/end", DONE) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/labels", {"set": {"a": "b"}}) == gone
     taken = {"type": "uuid-taken", "status": 409}
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE, by=BOB) == taken
-    for path, body in (("end", DONE), ("labels", {"set": {"a": "b"}}), ("seal", None)):
-        unknown = {"type": "job-unknown", "status": 404, "job": JOB}
+    unknown = {"type": "job-unknown", "status": 404, "job": JOB}
+    assert await v1.refused("GET", f"/jobs/{JOB}/control", by=BOB) == unknown
+    for path, body in (
+        ("end", DONE),
+        ("labels", {"set": {"a": "b"}}),
+        ("seal", None),
+        ("reports", {}),
+        ("attempts", {"after": 0}),
+    ):
         assert await v1.refused("POST", f"/jobs/{JOB}/{path}", body, by=BOB) == unknown
 
 

@@ -191,6 +191,12 @@ def _parent(state: State, uuid: str, owner: str) -> Job:
     return above
 
 
+def _rest_on_those_above(state: State, job: Job) -> None:
+    """Let whoever abandons a job above this one hear that somebody works on it."""
+    if job.parent is not None and _may_be_abandoned(state, state.job(job.parent)):
+        state.guard(job.root)
+
+
 def _may_be_abandoned(state: State, job: Job | None) -> bool:
     """Return whether this job is lost, or one above it."""
     while job is not None:
@@ -222,6 +228,7 @@ def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> I
         raise errors.AttemptTaken(command.job, job.attempt)
     if not (produced.queued or command.replaces or _is_lost(state, job, produced)):
         raise errors.AttemptTaken(command.job, job.attempt)
+    _rest_on_those_above(state, job)
     begun = _begun(job.attempt + 1, command.holder, command.happened_at)
     yield _told(state, job.uuid, begun)
 
@@ -493,7 +500,10 @@ def _something_works_below(state: State, job: Job) -> bool:
     if not job.children:
         return False
     state.guard(job.root)
-    return any(_is_below(state, uuid, job) for uuid in state.alive(job.root))
+    alive = state.alive(job.root)
+    if any(job.children.get(uuid) for uuid in alive):
+        return True  # the others need not be read
+    return any(_is_below(state, uuid, job) for uuid in alive)
 
 
 def _is_below(state: State, uuid: str, job: Job) -> bool:

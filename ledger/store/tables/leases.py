@@ -160,11 +160,11 @@ def lost(cursor: Cursor) -> list[Lease]:
     return [_lease(row) for row in cursor.fetchall()]
 
 
-def alive(cursor: Cursor, root: str, limit: int) -> list[str]:
-    """Return jobs of a tree, up to a limit, on which somebody works as far as is known."""
+def alive(cursor: Cursor, root: str) -> list[str]:
+    """Return the jobs of a tree on which somebody works as far as is known."""
     cursor.execute(
-        f"SELECT job FROM leases WHERE root = ? AND awaits IN ({marks(ALIVE)}) LIMIT ?",  # noqa: S608 - marks
-        (root, *ALIVE, limit),
+        f"SELECT job FROM leases WHERE root = ? AND awaits IN ({marks(ALIVE)})",  # noqa: S608 - marks
+        (root, *ALIVE),
     )
     return [job for (job,) in cursor.fetchall()]
 

@@ -16,15 +16,18 @@ from ledger.domain.events.producers import (
     ProgressReported,
 )
 from ledger.domain.producers.commands import (
+    AbandonJob,
     EndJob,
     FailAttempt,
     ForceEnd,
+    LoseProducer,
     RemoveTexts,
     RequestCancel,
     TakeUpJob,
 )
 from ledger.domain.producers.texts import text_of
 from ledger.leases.figures import Waiting
+from ledger.leases.known import KnownJobs
 from tests.ledger.leases.present import LEASE_S, LOST_S, Node, Present, says, working
 from tests.support.opened import CALLER
 from tests.support.producing import DONE, HERE, THERE, queued
@@ -182,6 +185,31 @@ async def test_words_that_are_removed_are_shown_no_more(present: Present, node: 
         await wait_until("the words are gone", lambda each=each: not message_of(each))
 
 
+async def test_words_that_are_removed_while_a_report_is_recorded_do_not_come_back(
+    present: Present, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = present.ledger.execute
+
+    async def after_the_removal(command: Any, by: Any) -> int:
+        await execute(RemoveTexts(ME, "j"), CALLER)
+        return await execute(command, by)
+
+    present.opened.do(working())
+    present.clock.advance(1)
+    text, words = text_of("secret", b"salt")
+    said = says(done=10, total=100, message=text)
+    await node.report(said=said, message="secret", words=(words,))
+    await node.beats.flush()
+    present.clock.advance(2)
+    monkeypatch.setattr(present.ledger, "execute", after_the_removal)
+    assert (await node.report(said=says(present.clock(), done=50, total=100))).recorded
+    await node.beats.flush()
+    for each in (node, Node(present)):
+        live = each.live().figures
+        assert live is not None
+        assert (live.report.done, live.message) == (50, None)
+
+
 def message_of(node: Node) -> str | None:
     figures = node.live().figures
     return None if figures is None else figures.message
@@ -230,6 +258,103 @@ async def test_a_repeated_report_is_a_sign_of_life_all_the_same(
     await present.after(LOST_S - 1)
     assert present.told() == []
     assert (await node.report(seq=6)).duplicate
+
+
+async def test_a_report_that_was_not_answered_counts_when_it_is_said_again(
+    present: Present, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is lost, although it has the same number."""
+
+    async def fail(*_: object) -> None:
+        raise StoreUnreachable("away")
+
+    present.opened.do(working())
+    present.clock.advance(5)
+    said = says(done=10, total=100)
+    with monkeypatch.context() as patch:
+        patch.setattr(present.ledger, "execute", fail)
+        with pytest.raises(StoreUnreachable):
+            await node.report(said=said, seq=1)
+    answer = await node.report(said=said, seq=1)
+    assert not answer.duplicate
+    assert (node.live().heard, present.written_s()) == (present.clock(), 5)
+    live = node.live().figures
+    assert live is not None
+    assert live.report.done == 10
+
+
+async def test_what_an_attempt_waits_for_is_not_over_by_an_older_report(
+    present: Present, node: Node
+) -> None:
+    present.opened.do(working())
+    waiting = Waiting("approval", present.clock() + timedelta(hours=1), present.clock())
+    await node.report(waiting=waiting, seq=7)
+    assert (await node.report(seq=6)).duplicate
+    await node.beats.flush()
+    await present.after(3600)
+    assert (present.told(), node.live().waiting) == ([], waiting)
+
+
+async def test_a_report_that_meets_the_end_or_a_failure_is_not_accepted(
+    present: Present, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process has not heard of it: it reads the job if the beat renews nothing."""
+    monkeypatch.setattr(KnownJobs, "notice", lambda *_: None)
+    async with Node(present) as node:
+        present.opened.do(working("j"), working("k"), working("l"), queued("m"))
+        for uuid in ("j", "k", "l"):
+            await node.report(uuid)
+            node.beats.forget(uuid)  # the next beat is written before its answer
+        with pytest.raises(NobodyWorks):
+            await node.report("m")
+        lost = [
+            LoseProducer("j", 1),
+            AbandonJob("j", 1),
+            FailAttempt("k", JobAttemptFailed(1, START)),
+        ]
+        present.opened.do(*lost, LoseProducer("l", 1), TakeUpJob("m", 0, HERE))
+        assert (await node.report("j")).over == "failed"
+        with pytest.raises(NobodyWorks):
+            await node.report("k")
+        assert (await node.report("m", attempt=1)).accepted
+
+
+async def test_a_return_that_cannot_be_recorded_is_not_accepted(
+    present: Present, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise StoreUnreachable("away")
+
+    present.opened.do(working())
+    await present.after(LOST_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(present.ledger, "execute", fail)
+        with pytest.raises(StoreUnreachable):
+            await node.report()
+    assert present.job().lost
+    assert (await node.report()).accepted
+    assert not present.job().lost
+
+
+async def test_a_node_that_has_heard_less_changes_no_figures(present: Present, node: Node) -> None:
+    """A beat through it says nothing of them, nor does it know the last ones at the end."""
+    present.opened.do(working())
+    await node.report(said=says(START, done=10, total=100))
+    await node.beats.flush()
+    async with Node(present) as other:
+        later = START + timedelta(seconds=2)
+        present.clock.advance(2)
+        assert (await other.report(said=says(later, done=50, total=100))).recorded
+        await other.beats.flush()
+        await node.hears(lambda job: job.progress == 50)
+        await node.report()
+        await node.beats.flush()
+        for each in (node, other, Node(present)):
+            live = each.live().figures
+            assert live is not None
+            assert live.report.done == 50
+        await node.reporting.record_last("j", CALLER)
+    assert [event.done for event in reported(present)] == [50]
 
 
 async def test_what_was_buffered_is_recorded_but_not_shown_if_it_is_older(

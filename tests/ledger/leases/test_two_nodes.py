@@ -8,9 +8,11 @@ import pytest
 
 from ledger.domain.commands import Command
 from ledger.domain.errors import Refusal
+from ledger.domain.events.producers import JobAttemptFailed
 from ledger.domain.producers.commands import (
     AbandonJob,
     EndJob,
+    FailAttempt,
     LoseProducer,
     ReturnAttempt,
     TakeUpJob,
@@ -22,6 +24,7 @@ from tests.ledger.leases.present import ABANDON_S, LOST_S, Clock, Present, worki
 from tests.support.opened import CALLER
 from tests.support.opened_postgres import InPostgres
 from tests.support.producing import DONE, THERE
+from tests.support.world import START
 
 JOBS = [f"j{nth}" for nth in range(12)]
 
@@ -156,6 +159,27 @@ async def test_a_registration_below_meets_the_abandonment_of_the_job_above(
         return append(batch)
 
     monkeypatch.setattr(one.opened.store, "append", append_after_the_registration)
+    await done(one, AbandonJob("j", 1, found.due))
+    assert one.told("j") == ["JobAttemptLost"]
+
+
+async def test_a_take_up_below_meets_the_abandonment_of_the_job_above(
+    nodes: tuple[Present, Present], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = nodes
+    one.opened.do(working("j"), working("below", "j"))
+    one.opened.do(FailAttempt("below", JobAttemptFailed(1, START)))
+    await one.after(LOST_S)
+    one.pass_by(ABANDON_S + 5)
+    (found,) = [lease for lease in [one.lease("j")] if lease is not None]
+    append = one.opened.store.append
+    begins = iter([TakeUpJob("below", 1, THERE)])
+
+    def append_after_the_take_up(batch: Batch) -> int:
+        other.opened.do(*begins)
+        return append(batch)
+
+    monkeypatch.setattr(one.opened.store, "append", append_after_the_take_up)
     await done(one, AbandonJob("j", 1, found.due))
     assert one.told("j") == ["JobAttemptLost"]
 

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.domain.errors.producers import AttemptTaken
+from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.events.jobs import JobAttemptLost, JobFailed
 from ledger.domain.events.producers import JobAttemptFailed, JobCancelRequested
 from ledger.domain.producers.commands import (
@@ -18,8 +19,10 @@ from ledger.domain.producers.commands import (
     SealJob,
     TakeUpJob,
 )
+from ledger.domain.producers.leases import Expect
 from ledger.leases.figures import Figures, encode
 from ledger.store.seam import Cursor
+from ledger.store.tables import leases
 from tests.ledger.leases.present import ABANDON_S, LEASE_S, LOST_S, Present, beat, working
 from tests.support.producing import DONE, THERE, group, report
 from tests.support.world import ME, START
@@ -194,6 +197,20 @@ async def test_a_lost_job_stays_while_somebody_works_below_it(present: Present) 
     assert present.told("above") == ["JobAttemptLost", "JobFailed"]
 
 
+async def test_a_lost_job_stays_however_many_work_elsewhere_in_its_tree(present: Present) -> None:
+    """Whoever works below it is found among them."""
+    present.opened.do(group("root"), working("above", "root"), working("below", "above"))
+    await present.after(LOST_S)
+
+    def let_many_work(cursor: Cursor) -> None:
+        many = (Expect(f"a{nth}", "root", 1, "beat", 3600) for nth in range(1001))
+        leases.apply(cursor, [*many, Expect("below", "root", 1, "beat", 3600)])
+
+    present.ledger.exclusive(let_many_work).result()
+    await present.after(ABANDON_S + 5)
+    assert present.told("above") == ["JobAttemptLost"]
+
+
 async def test_after_many_losses_they_are_in_the_row_only(present: Present) -> None:
     """From the tenth on; the row goes on to say so, and the job is abandoned all the same."""
     present.opened.do(working(lease_s=900))
@@ -289,3 +306,21 @@ async def test_rows_that_a_restored_ledger_left_are_corrected(present: Present) 
     corrected = present.lease("on")
     assert corrected is not None
     assert (corrected.awaits, present.told("on")) == ("beat", [])
+
+
+async def test_what_cannot_be_recorded_now_is_recorded_at_the_next_look(
+    present: Present, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is put off: a lease that is over stays so, and so does a deadline."""
+
+    async def fail(*_: object) -> None:
+        raise StoreUnreachable("away")
+
+    present.opened.do(working(on_deadline="cancel"))
+    await present.after(LOST_S)
+    present.pass_by(max(ABANDON_S + 5, 600))
+    with monkeypatch.context() as patch:
+        patch.setattr(present.ledger, "execute", fail)
+        await present.watch.look()
+    await present.watch.look()
+    assert present.told() == ["JobAttemptLost", "JobCancelRequested", "JobFailed"]
