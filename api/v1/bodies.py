@@ -7,7 +7,7 @@ what is in it: text that is no Unicode is mended, and so are numbers that JSON h
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Generic, TypeVar
 
@@ -29,9 +29,13 @@ REPORT_BYTES = 8 * KIB
 END_BYTES = 72 * KIB
 SMALL_BYTES = 8 * KIB
 """The longest body of any other request."""
+DEPTH_MOST = 100
+"""How deep a body is nested at the most: what shows it again goes down once more for each level."""
 UNKNOWN_TOLD = 100
 """How many unknown fields an answer names."""
 # Not control characters, nor those that change the direction or the lines of a text.
+DIGITS_MOST = 18
+"""Of a number that is an integer of 64 bits for certain."""
 ONE_LINE = "^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
 REPLACEMENT = "\ufffd"
 
@@ -146,17 +150,43 @@ def parse(body: bytes) -> object:
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _mended(body)
+        value = _mended(body)
+    if body.count(b"[") + body.count(b"{") > DEPTH_MOST:
+        _check_depth(value)
     return value
+
+
+def _check_depth(value: object) -> None:
+    """Refuse a value that is nested too deeply. It goes down level by level, whatever is sent."""
+    level: list[object] = [value]
+    for _ in range(DEPTH_MOST):
+        level = [inner for outer in level for inner in _inner(outer)]
+    if any(isinstance(each, list | dict) for each in level):
+        raise BadRequest(f"the request body is nested more than {DEPTH_MOST} levels deep")
+
+
+def _inner(value: object) -> Iterable[object]:
+    match value:
+        case list():
+            return value
+        case dict():
+            return value.values()
+        case _:
+            return ()
 
 
 def _mended(body: bytes) -> object:
     """Parse what strict readers refuse: lone surrogates, bytes that are not UTF-8, and NaN."""
     try:
-        value = json.loads(body.decode("utf-8", "replace"))
+        value = json.loads(body.decode("utf-8", "replace"), parse_int=_number)
         return _without_surrogates(value)
     except (ValueError, RecursionError):
         raise BadRequest("the request body is not valid JSON") from None
+
+
+def _number(digits: str) -> int | float:
+    """Return an integer, or what strict readers make of one that is too long."""
+    return int(digits) if len(digits) <= DIGITS_MOST else float(digits)
 
 
 def _without_surrogates(value: object) -> object:

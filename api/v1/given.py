@@ -20,6 +20,8 @@ SUBJECTS_MOST = 32
 LINKS_MOST = 16
 URI_LENGTH = 2_000
 PID_MOST = 2**53 - 1
+FARTHEST = timedelta(days=100 * 365)
+"""How far from its receipt a time may be that a request speaks of."""
 
 BUFFERED = "A spool delivers this. It is recorded all the same; only reports differ by it."
 
@@ -35,6 +37,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Seconds = Annotated[int | float, Meta(description="Seconds; brought inside the bounds.")]
 Instance = Annotated[str, Meta(min_length=1, max_length=INSTANCE_LENGTH)]
 
+_ONE_LINE = re.compile(ONE_LINE)
 _LINK = re.compile(r"https?://[^\s\\/?#@\x00-\x1f]+([/?#][^\s\\\x00-\x1f]*)?", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\\\x00-\x1f]+")
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
@@ -105,10 +108,12 @@ def links_of(given: tuple[GivenLink, ...]) -> tuple[Link, ...]:
 
 
 def _check_uri(field: str, uri: str) -> None:
-    """Check that a URI is no longer than any should be, and holds no password."""
+    """Check that a URI is no longer than any should be, shows as it is, and holds no password."""
     if len(uri) > URI_LENGTH:
         told = f"what {field} name has at most {URI_LENGTH:,} characters"
         raise bad_value(field, told, limit=URI_LENGTH)
+    if not _ONE_LINE.match(uri):
+        raise bad_value(field, "a URI has no control or bidirectional characters")
     if _AUTHORITY.match(uri):
         told = "a user and a password do not belong into a URI: events are kept for long"
         raise bad_value(field, told)
@@ -128,7 +133,17 @@ def happened_at(
     """
     if observed_at is None or sent_at is None:
         return received_at
-    return received_at - max(sent_at - observed_at, timedelta(0))
+    return min(by_our_clock(observed_at, sent_at, received_at), received_at)
+
+
+def by_our_clock(said: datetime, sent_at: datetime | None, received_at: datetime) -> datetime:
+    """Return by our clock the time that the client says by its own, which may be to come.
+
+    Clients say anything, such as the year 1 for a time that they do not know: what is too far away
+    is brought nearer, so that nobody who shows it or counts with it leaves the calendar.
+    """
+    apart = said - (sent_at or received_at)
+    return received_at + max(-FARTHEST, min(apart, FARTHEST))
 
 
 def holder_of(request: web.Request, instance: str | None, producer: Producer | None) -> Holder:

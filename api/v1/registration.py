@@ -31,6 +31,7 @@ from api.v1.given import (
     Producer,
     Seconds,
     Words,
+    by_our_clock,
     happened_at,
     holder_of,
     links_of,
@@ -240,7 +241,7 @@ def _began(body: NewJob, received_at: datetime) -> datetime:
     A `started_at` without `sent_at` is taken as it was said: there is no other sign of that time.
     """
     if body.started_at is not None and body.sent_at is None:
-        return min(body.started_at, received_at)
+        return min(by_our_clock(body.started_at, None, received_at), received_at)
     return happened_at(body.started_at or body.observed_at, body.sent_at, received_at)
 
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.text.wording import Wording
 from api.v1.bodies import Strict, finite
-from api.v1.given import BUFFERED, GivenError, GivenExit, Json, Moment, exit_of
+from api.v1.given import BUFFERED, GivenError, GivenExit, Json, Moment, by_our_clock, exit_of
 from api.v1.problems import bad_value
 from ledger.domain.events.jobs import JobCancelled, JobFailed, JobSucceeded
 from ledger.domain.events.producers import (
@@ -147,6 +147,6 @@ def _why_cancelled(given: NewEnd) -> CancelReason:
 
 def _retry_at(given: JobEnd, received_at: datetime) -> datetime | None:
     """Return by our clock when the producer wants to try again by its own."""
-    if given.retry_at is None or given.sent_at is None:
-        return given.retry_at
-    return received_at + (given.retry_at - given.sent_at)
+    if given.retry_at is None:
+        return None
+    return by_our_clock(given.retry_at, given.sent_at, received_at)

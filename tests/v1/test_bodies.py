@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.v1.calling import V1, problem_of
 
 HERE = {"operation": "backup", "instance": "here"}
@@ -42,6 +44,7 @@ async def test_bad_values_name_their_field(v1: V1) -> None:
         "expect_children": ({"ends": "children", "expect_children": 0}, 400),
         "tolerate": ({"tolerate": ["failed"]}, 422),
         "end.outcome": ({"end": {"outcome": "lost"}}, 400),
+        "end.reason": ({"end": {"outcome": "failed", "reason": "rain"}}, 400),
         "traceparent": ({"traceparent": "00-xyz"}, 400),
     }
     for field, (said, status) in bad.items():
@@ -68,11 +71,18 @@ async def test_addresses_hold_no_passwords_and_links_are_of_the_web(v1: V1) -> N
     """Events are kept for long, and people click on links."""
     href = ("javascript:alert(1)", "ftp://a.example.test/", "https://u:p@a.example.test/", "https:")
     href += ("https://a.example.test/\n", "https:\\\\a.example.test", "https://@a.example.test")
+    href += ("https://a.example.test/\u202egpj.exe",)
     for bad in (*href, "https://a.example.test/" + "x" * 2000):
         said = {**HERE, "links": [{"rel": "r", "href": bad}]}
         refused = await v1.refused("POST", "/jobs", said)
         assert (refused["status"], refused["field"]) == (422, "links"), bad
-    for bad in ("postgres://me:secret@db/photos", "no scheme", "s3://key@bucket", "file:/a b"):
+    for bad in (
+        "urn:\u202etxt.exe",
+        "postgres://me:secret@db/photos",
+        "no scheme",
+        "s3://key@bucket",
+        "file:/a b",
+    ):
         refused = await v1.refused("POST", "/jobs", {**HERE, "subjects": [{"uri": bad}]})
         assert (refused["status"], refused["field"]) == (422, "subjects"), bad
     good = ("postgres://db/photos", "mailto:ops@example.test", "urn:isbn:1", "https://a/?x=u@v")
@@ -113,10 +123,52 @@ async def test_a_failure_is_not_lost_for_what_is_in_it(v1: V1) -> None:
     assert answer.status == 201, answer.body
     job = answer.json["job"]
     assert job["title"] == job["error"]["message"] == "� � � ok"
-    for bad in (b"{", b"[]", b'{"operation": "x"} x', b"[" * 20_000, b"9" * 5000):
+    for bad in (b"{", b"[]", b'{"operation": "x"} x', b"[" * 20_000, b"9" * 5000, deep(101)):
         assert (
             problem_of(await v1.call("POST", "/jobs", data=bad, headers=JSON))["type"]
             == "bad-request"
         )
     plain = await v1.call("POST", "/jobs", data=b"{}", headers={"Content-Type": "text/plain"})
     assert problem_of(plain)["type"] == "unsupported-media-type"
+
+
+def deep(levels: int) -> bytes:
+    """A registration with a result that makes its body so deep."""
+    result = b"[" * (levels - 2) + b"]" * (levels - 2)
+    return b'{"operation": "x", "end": {"outcome": "failed", "result": ' + result + b"}}"
+
+
+async def test_bodies_are_as_deep_as_can_be_shown(v1: V1) -> None:
+    """Also a report in a batch, whose other reports are not lost for it."""
+    assert (await v1.call("POST", "/jobs", data=deep(100), headers=JSON)).status == 201
+    batch = b'{"reports": [{"x": NaN, "y": ' + b"9" * 400 + b"}, " + b"[" * 90 + b"]" * 90 + b"]}"
+    answer = await v1.call("POST", "/reports", data=batch, headers=JSON)
+    assert [each["status"] for each in answer.json["results"]] == [400, 400]
+    result = (
+        b'{"operation": "x", "end": {"outcome": "failed", "result": [NaN, ' + b"9" * 40 + b"]}}"
+    )
+    assert (await v1.call("POST", "/jobs", data=result, headers=JSON)).status == 201
+
+
+FAR = ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00")
+
+
+@pytest.mark.parametrize("far", FAR)
+async def test_times_that_nobody_knows_are_brought_nearer(v1: V1, far: str) -> None:
+    """The year 1 is what some programs say for no time: no job is lost for it, and no list."""
+    for sent in (*FAR, None):
+        times = {"observed_at": far} if sent is None else {"observed_at": far, "sent_at": sent}
+        answer = await v1.post("/jobs", {**HERE, **times, "started_at": far})
+        assert answer.status == 201, answer.body
+        job = f"/jobs/{answer.json['job']['uuid']}"
+        waiting = {"waiting": {"for": "rain", "until": far}, "progress": {"done": 1}}
+        for path, said in (
+            ("reports", waiting),
+            ("end", {"outcome": "failed", "final": False, "retry_at": far}),
+            ("attempts", {"after": 1}),
+            ("end", {"outcome": "failed", "attempt": 2}),
+        ):
+            answer = await v1.post(f"{job}/{path}", {**times, **said})
+            assert answer.status < 300, (path, answer.body)
+    for path in ("/jobs", "/jobs?order=ended", "/events"):
+        assert (await v1.get(path)).status == 200

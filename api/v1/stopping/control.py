@@ -95,7 +95,7 @@ class Controls:
                 cancels = cancels_of(snapshot.cursor, [*found], self._now(), known)
                 above = snapshot.parents([*found])
             if uuid not in found:
-                raise self._missing(uuid)
+                raise self._missing(uuid, owner)
             control = _control(uuid, found[uuid], cancels.get(uuid), asker)
             has_news = _is_news(control, found[uuid])
             return _Told(control, has_news, frozenset({uuid, *above}))
@@ -169,9 +169,10 @@ class Controls:
                 return await look()
         return now
 
-    def _missing(self, uuid: str) -> JobNotFound | JobDiscarded:
-        is_spent = self._ledger.read(lambda cursor: spent_ids.is_spent(cursor, uuid))
-        return JobDiscarded(uuid) if is_spent else JobNotFound(uuid)
+    def _missing(self, uuid: str, owner: str) -> JobNotFound | JobDiscarded:
+        """Return what is wrong with an id; only its owner is told that a job was discarded."""
+        spent_by = self._ledger.read(lambda cursor: spent_ids.owner_of(cursor, uuid))
+        return JobDiscarded(uuid) if spent_by == owner else JobNotFound(uuid)
 
 
 def _control(uuid: str, produced: Produced, cancel: Cancel | None, asker: _Asker) -> Control:
