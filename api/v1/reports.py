@@ -30,7 +30,7 @@ from api.v1.bodies import (
     read_value,
     writable,
 )
-from api.v1.given import Moment, happened_at
+from api.v1.given import Moment, happened_at, wanted_at
 from api.v1.problems import bad_value, problem_answer
 from api.v1.stopping.stops import Cancel, may_know, shown
 from ledger.domain.aggregates.job import Job
@@ -210,9 +210,7 @@ class Reports:
             body.seq,
             body.buffered,
             body.cancel_seen,
-            None
-            if body.waiting is None
-            else Waiting(storable(body.waiting.for_, NAME_BYTES), body.waiting.until, self._now()),
+            _waiting(body, self._now()),
         )
         taken = await self._reporting.take(report, request[CALLER])
         return ReportAnswer(
@@ -260,6 +258,13 @@ def attempt_of(grant: Grant, job: Job, said: int | None) -> int | None:
 def _holder(grant: Grant) -> Holder | None:
     """Return who makes an attempt, if the token proves that."""
     return None if grant.job is None else Holder(grant.job.instance, grant.token)
+
+
+def _waiting(body: ReportBody, now: datetime) -> Waiting | None:
+    if body.waiting is None:
+        return None
+    until = wanted_at(body.waiting.until, body.sent_at, now)
+    return Waiting(storable(body.waiting.for_, NAME_BYTES), until, now)
 
 
 class _Figures:
