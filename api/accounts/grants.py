@@ -227,8 +227,8 @@ class Grant:
             if key in self.restrictors.labels:
                 raise ScopeMissing(f"the token forces the label {key}, which it cannot change")
 
-    def attempt_of(self, job: str, produced: Produced | None, said: int | None) -> int | None:
-        """Return the attempt that a report is about: the one that is said, or the token's.
+    def attempt_of(self, job: str, produced: Produced, said: int | None) -> int | None:
+        """Return the attempt that a report of this job is about: the one said, or the token's.
 
         Raise `AttemptReplaced` if the token names another process than the one which makes the
         newest attempt: after a restore, that may have the same number.
@@ -236,7 +236,7 @@ class Grant:
         claim = self.job
         if claim is None:
             return said
-        holder, newest = (None, 0) if produced is None else (produced.holder, produced.attempt)
+        newest, holder = produced.attempt, produced.holder
         if claim.attempt == newest and holder and holder.instance != claim.instance:
             raise AttemptReplaced(job, claim.attempt, newest)
         if said is not None and said != claim.attempt:

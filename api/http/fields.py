@@ -230,9 +230,19 @@ def _choices(kind: inspect.Type, path: str) -> Iterator[str]:
         struct = _bare(kind)
         assert isinstance(struct, inspect.StructType)
         kind = next(field.type for field in struct.fields if field.encode_name == name)
-    literal = _bare(kind)
-    assert isinstance(literal, inspect.LiteralType)
-    return map(str, literal.values)
+    yield from _literals(_bare(kind))
+
+
+def _literals(kind: inspect.Type) -> Iterator[str]:
+    """Yield the values of a type that has no others, but for null."""
+    match kind:
+        case inspect.LiteralType():
+            yield from map(str, kind.values)
+        case inspect.UnionType():
+            for each in kind.types:
+                yield from _literals(_bare(each))
+        case _:
+            assert isinstance(kind, inspect.NoneType)
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:

@@ -13,6 +13,7 @@ from api.http.requests import GRANT
 from api.v1.bodies import ONE_LINE, Strict
 from api.v1.problems import bad_value
 from ledger.domain.events.producers import Exit, Holder, Link, Subject
+from ledger.leases.reporting import WAITING_MOST
 
 NAME_LENGTH = 200
 INSTANCE_LENGTH = 200
@@ -131,6 +132,12 @@ def happened_at(
     if observed_at is None or sent_at is None:
         return received_at
     return received_at - min(max(sent_at - observed_at, timedelta(0)), LONGEST_AGO)
+
+
+def wanted_at(moment: datetime, sent_at: datetime | None, received_at: datetime) -> datetime:
+    """Return by our clock when the client wants to go on by its own, within bounds."""
+    pause = moment - (sent_at or received_at)
+    return received_at + min(max(pause, timedelta(0)), WAITING_MOST)
 
 
 def holder_of(request: web.Request, instance: str | None, producer: Producer | None) -> Holder:

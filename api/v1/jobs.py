@@ -131,9 +131,9 @@ class Jobs:
 
         Otherwise it must be said once there has been more than one. Raise `AttemptReplaced`.
         """
-        grant, newest = request[GRANT], 0 if known.produced is None else known.produced.attempt
-        if grant.job is not None:
-            said = grant.attempt_of(known.uuid, known.produced, said)
+        newest = 0 if known.produced is None else known.produced.attempt
+        if known.produced is not None:
+            said = request[GRANT].attempt_of(known.uuid, known.produced, said)
         if said is None and newest > 1:
             told = "the job has had several attempts: say which one this is"
             raise Problem("bad-value", told, {"field": "attempt"})

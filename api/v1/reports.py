@@ -30,7 +30,7 @@ from api.v1.bodies import (
     read_value,
     writable,
 )
-from api.v1.given import Moment, happened_at
+from api.v1.given import Moment, happened_at, wanted_at
 from api.v1.problems import bad_value, problem_answer
 from api.v1.stopping.stops import Cancel, may_know, shown
 from ledger.domain.aggregates.job import Job
@@ -210,9 +210,7 @@ class Reports:
             body.seq,
             body.buffered,
             body.cancel_seen,
-            None
-            if body.waiting is None
-            else Waiting(storable(body.waiting.for_, NAME_BYTES), body.waiting.until, self._now()),
+            _waiting(body, self._now()),
         )
         taken = await self._reporting.take(report, request[CALLER])
         return ReportAnswer(
@@ -249,14 +247,24 @@ def attempt_of(grant: Grant, job: Job, said: int | None) -> int | None:
     """Return which attempt a report is about; raise what the token may not do."""
     if grant.job is not None and grant.job.job != job.uuid:
         raise ScopeMissing(f"the token is for job {grant.job.job}", SCOPE)
-    if job.produced is not None and not grant.reaches(job.produced.registered, SCOPE):
+    produced = job.produced
+    if produced is None:
+        return said
+    if not grant.reaches(produced.registered, SCOPE):
         raise ScopeMissing("the token does not reach this job", SCOPE)
-    return grant.attempt_of(job.uuid, job.produced, said)
+    return grant.attempt_of(job.uuid, produced, said)
 
 
 def _holder(grant: Grant) -> Holder | None:
     """Return who makes an attempt, if the token proves that."""
     return None if grant.job is None else Holder(grant.job.instance, grant.token)
+
+
+def _waiting(body: ReportBody, now: datetime) -> Waiting | None:
+    if body.waiting is None:
+        return None
+    until = wanted_at(body.waiting.until, body.sent_at, now)
+    return Waiting(storable(body.waiting.for_, NAME_BYTES), until, now)
 
 
 class _Figures:

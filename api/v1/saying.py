@@ -1,6 +1,6 @@
 """Ends as producers say them, and the events that they become."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, assert_never
 
 import orjson
@@ -8,7 +8,15 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.text.wording import Wording
 from api.v1.bodies import Strict, writable
-from api.v1.given import BUFFERED, GivenError, GivenExit, Json, Moment, exit_of
+from api.v1.given import (
+    BUFFERED,
+    GivenError,
+    GivenExit,
+    Json,
+    Moment,
+    exit_of,
+    wanted_at,
+)
 from api.v1.problems import bad_value
 from ledger.domain.events.jobs import JobCancelled, JobFailed, JobSucceeded
 from ledger.domain.events.producers import (
@@ -20,7 +28,6 @@ from ledger.domain.events.producers import (
 )
 from ledger.domain.producers.commands import End, FailAttempt
 from ledger.domain.producers.texts import END_MOST, ERROR_MOST, TAIL_MOST, Words
-from ledger.leases.reporting import WAITING_MOST
 
 _OF_FAILURES = ("program", "signal", "deadline")
 _OF_CANCELLATIONS = ("requested", "interrupted")
@@ -147,8 +154,6 @@ def _why_cancelled(given: NewEnd) -> CancelReason:
 
 
 def _retry_at(given: JobEnd, received_at: datetime) -> datetime | None:
-    """Return by our clock when the producer wants to try again by its own, within bounds."""
     if given.retry_at is None:
         return None
-    pause = given.retry_at - (given.sent_at or received_at)
-    return received_at + min(max(pause, timedelta(0)), WAITING_MOST)
+    return wanted_at(given.retry_at, given.sent_at, received_at)

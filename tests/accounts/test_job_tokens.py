@@ -175,16 +175,17 @@ async def test_a_good_token_of_an_unknown_job_is_told_so(accounts: Accounts) -> 
 async def test_a_token_names_its_process(accounts: Accounts, ada: Account) -> None:
     """After a restore another process may make the attempt of the same number."""
     await register(accounts, ada)
-    job = job_of(accounts)
+    produced = job_of(accounts).produced
+    assert produced is not None
     own = await grant_of(accounts, await accounts.job_token(JOB, 1, ONE))
-    assert own.attempt_of(job.uuid, job.produced, None) == 1
-    assert own.attempt_of(job.uuid, job.produced, 1) == 1
+    assert own.attempt_of(JOB, produced, None) == 1
+    assert own.attempt_of(JOB, produced, 1) == 1
     newer = await grant_of(accounts, await accounts.job_token(JOB, 2, OTHER))
-    assert newer.attempt_of(job.uuid, job.produced, None) == 2
+    assert newer.attempt_of(JOB, produced, None) == 2
     replaced = await grant_of(accounts, await accounts.job_token(JOB, 1, OTHER))
     for grant, said in ((replaced, None), (own, 2)):
         with pytest.raises(AttemptReplaced):
-            grant.attempt_of(job.uuid, job.produced, said)
+            grant.attempt_of(JOB, produced, said)
 
 
 async def test_only_what_never_was_a_token_counts_as_a_guess(

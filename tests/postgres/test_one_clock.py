@@ -198,7 +198,7 @@ def test_a_process_that_stood_still_stamps_again(
     """Stamps that are too old or too new by the time of the commit are refused, and made anew."""
     with Node(database) as node:
         read, refusals = node.ledger.clock.read, refused(node, monkeypatch)
-        shown = iter([off, off, off])
+        shown = iter([off] * 6)  # it is read for the stamp and for the transaction
         monkeypatch.setattr(node.ledger.clock, "read", lambda: read() + next(shown, timedelta(0)))
         with server_time(database) as times:
             node.do(CreateJob(ME, "job", "x"))

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.support.wait import PATIENCE_S
 
 REFUSED = "http://127.0.0.1:1"
 """Where nobody listens."""
+IN_BACKGROUND = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 FILE = ROOT / "api/sdk/job_ledger.py"
 
 
@@ -32,6 +34,20 @@ def _load() -> ModuleType:
 
 
 MODULE = _load()
+
+
+@pytest.fixture(autouse=True)
+def _no_signal_is_ignored() -> Iterator[None]:
+    """Let processes begin with signals as usual, though these tests run in the background.
+
+    Who starts a program there, or with `nohup`, lets it ignore some, and then so do all below it.
+    """
+    ignored = [each for each in IN_BACKGROUND if signal.getsignal(each) == signal.SIG_IGN]
+    for each in ignored:
+        signal.signal(each, signal.SIG_DFL)
+    yield
+    for each in ignored:
+        signal.signal(each, signal.SIG_IGN)
 
 
 @pytest.fixture

@@ -224,6 +224,8 @@ async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
         ("attempts", {"after": 0}),
     ):
         assert await v1.refused("POST", f"/jobs/{JOB}/{path}", body, by=BOB) == unknown
+    assert await v1.refused("GET", f"/jobs/{JOB}/control") == gone
+    assert await v1.refused("GET", f"/jobs/{JOB}/control", by=BOB) == unknown
 
 
 async def test_labels_change_also_after_the_end(v1: V1) -> None:

@@ -16,6 +16,7 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 """Nobody listens there."""
 OF_A_SERVICE = frozenset(
     [
+        "run",
         "login",
         "logout",
         "jobs",
@@ -46,6 +47,7 @@ WORDS = {
     ("token", "add"): (["a@example.test"], UNREACHED),
     ("token", "list"): ([], UNREACHED),
     ("token", "remove"): (["x"], UNREACHED),
+    ("token", "change-job-key"): ([], UNREACHED),
     ("library", "add"): ([__file__, "--name", "x"], UNREACHED),
     ("library", "list"): ([], UNREACHED),
     ("library", "remove"): (["53f94b39-2bb6-4aca-80e7-c3ffa8d0224f"], UNREACHED),

@@ -182,7 +182,8 @@ def obeyed_in(printed: str) -> list[str]:
 
 
 def test_all_commands_that_ask_a_service_are_tried() -> None:
-    assert {words[0] for words in CALLS} == set(CLIENT_COMMANDS)
+    """But `run`, which hands over to the SDK and prints nothing."""
+    assert {words[0] for words in CALLS} == {*CLIENT_COMMANDS} - {"run"}
 
 
 @pytest.mark.parametrize("words", CALLS, ids=" ".join)
