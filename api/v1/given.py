@@ -13,6 +13,7 @@ from api.http.requests import GRANT
 from api.v1.bodies import ONE_LINE, Strict
 from api.v1.problems import bad_value
 from ledger.domain.events.producers import Exit, Holder, Link, Subject
+from ledger.domain.labels import KEY_PATTERN, LABELS_MOST, VALUE_PATTERN
 from ledger.leases.reporting import WAITING_MOST
 
 NAME_LENGTH = 200
@@ -32,21 +33,48 @@ Words = Annotated[str, Meta(description="Free words. What is too long is cut.")]
 GivenUuid = Annotated[
     str, Meta(pattern="^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$", max_length=36)
 ]
-GivenLabels = Annotated[dict[str, str], Meta(description="Values by their keys.")]
+GivenLabels = Annotated[
+    dict[str, str],
+    Meta(
+        description="Values by their keys.",
+        extra_json_schema={
+            "maxProperties": LABELS_MOST,
+            "propertyNames": {"pattern": KEY_PATTERN},
+            "additionalProperties": {"type": "string", "pattern": VALUE_PATTERN},
+        },
+    ),
+]
 Moment = Annotated[datetime, Meta(tz=True)]
 """Any time of RFC 3339."""
 Seconds = Annotated[int | float, Meta(description="Seconds; brought inside the bounds.")]
 Instance = Annotated[str, Meta(min_length=1, max_length=INSTANCE_LENGTH)]
 
-_LINK = re.compile(r"https?://[^\s\\/?#@\x00-\x1f]+([/?#][^\s\\\x00-\x1f]*)?", re.IGNORECASE)
+_ONE_LINE = re.compile(ONE_LINE)
+_LINK = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://[^\s\\/?#@\x00-\x1f]+([/?#][^\s\\\x00-\x1f]*)?")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\\\x00-\x1f]+")
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
+
+
+Uri = Annotated[
+    str,
+    Meta(
+        description="It begins with a scheme, as `file:`.",
+        extra_json_schema={"pattern": f"^{_URI.pattern}$", "maxLength": URI_LENGTH},
+    ),
+]
+Href = Annotated[
+    str,
+    Meta(
+        description="A page on the web.",
+        extra_json_schema={"pattern": f"^{_LINK.pattern}$", "maxLength": URI_LENGTH},
+    ),
+]
 
 
 class GivenSubject(Strict, frozen=True):
     """What a job is about."""
 
-    uri: str
+    uri: Uri
     role: Name = "subject"
 
 
@@ -54,7 +82,7 @@ class GivenLink(Strict, frozen=True):
     """A page about the job."""
 
     rel: Name
-    href: str
+    href: Href
 
 
 class Producer(Strict, frozen=True):
@@ -108,10 +136,12 @@ def links_of(given: tuple[GivenLink, ...]) -> tuple[Link, ...]:
 
 
 def _check_uri(field: str, uri: str) -> None:
-    """Check that a URI is no longer than any should be, and holds no password."""
+    """Check that a URI is no longer than any should be, shows as it is, and holds no password."""
     if len(uri) > URI_LENGTH:
         told = f"what {field} name has at most {URI_LENGTH:,} characters"
         raise bad_value(field, told, limit=URI_LENGTH)
+    if not _ONE_LINE.match(uri):
+        raise bad_value(field, "a URI has no control or bidirectional characters")
     if _AUTHORITY.match(uri):
         told = "a user and a password do not belong into a URI: events are kept for long"
         raise bad_value(field, told)

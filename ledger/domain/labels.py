@@ -19,6 +19,9 @@ _NAME = re.compile(rf"[A-Za-z0-9]([A-Za-z0-9._-]{{0,{NAME_MOST - 2}}}[A-Za-z0-9]
 _PREFIX_PART = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _PREFIX = re.compile(rf"{_PREFIX_PART}(\.{_PREFIX_PART})*")
 _VALUE = re.compile(rf"[A-Za-z0-9._:/@+-]{{0,{VALUE_MOST}}}")
+KEY_PATTERN = rf"^({_PREFIX.pattern}/)?{_NAME.pattern}$"
+VALUE_PATTERN = f"^{_VALUE.pattern}$"
+"""For descriptions; that of a key leaves out how long a domain may be in all."""
 
 
 def is_key(text: str) -> bool:

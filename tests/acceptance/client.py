@@ -66,10 +66,11 @@ class Api:
         return Api(self.address, *self._account)
 
     def call(self, method: str, path: str, **given: Any) -> requests.Response:
-        """Any request, with any answer."""
+        """Any request, with any answer; `path` is below the root unless it starts with `/api/`."""
         given.setdefault("timeout", PATIENCE_S)
         given.setdefault("allow_redirects", False)
-        return self._session.request(method, self.root + path, **given)
+        url = self.address + path if path.startswith("/api/") else self.root + path
+        return self._session.request(method, url, **given)
 
     def get(self, path: str) -> Json:
         return _expected(self.call("GET", path), 200)

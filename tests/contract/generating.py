@@ -1,4 +1,4 @@
-"""Sending requests that are generated from the API's description, and judging the answers."""
+"""Sending requests that are generated from the descriptions of both bases, judging the answers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,15 +21,18 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.openapi.document import document_json
+from api.openapi.v1 import v1_document_json
 from tests.contract.findings import Findings
 
-DOCUMENT = orjson.loads(document_json())
+DOCUMENTS = [orjson.loads(each()) for each in (document_json, v1_document_json)]
 CHECKS = [
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
 ]
+UNREAD = b"the URL or a header is too long"
+"""What is answered to a request that was not read so far that it could be told which it is."""
 CONFIG = schemathesis.Config.from_dict(
     {"generation": {"with-security-parameters": False, "database": "none"}}
 )
@@ -64,6 +67,8 @@ def _unexpected(response: Response) -> list[str]:
 
 
 def _nonconformities(case: Case, response: Response) -> list[str]:
+    if UNREAD in response.content:
+        return []
     try:
         case.validate_response(response, checks=CHECKS)
     except FailureGroup as failures:
@@ -88,7 +93,7 @@ def _partial(case: Case, response: Response) -> list[str]:
     if items is None or "anyOf" not in items:
         return []
     whole = jsonschema_rs.Draft202012Validator(
-        {**items["anyOf"][0], "components": DOCUMENT["components"]}
+        {**items["anyOf"][0], "components": case.operation.schema.raw_schema["components"]}
     )
     return ["objects lack keys"] * (not all(map(whole.is_valid, response.json()["objects"])))
 
@@ -97,13 +102,18 @@ def _items(case: Case) -> Any:
     """The schema of a list's objects; None, if the answer is no list."""
     answer = case.operation.definition.raw["responses"]["200"]
     reference = answer["content"].get("application/json", {}).get("schema", {}).get("$ref")
-    schema = DOCUMENT["components"]["schemas"].get((reference or "").rpartition("/")[2], {})
+    schemas = case.operation.schema.raw_schema["components"]["schemas"]
+    schema = schemas.get((reference or "").rpartition("/")[2], {})
     return schema.get("properties", {}).get("objects", {}).get("items")
 
 
 def operations() -> Sequence[schemathesis.APIOperation]:
-    loaded = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
-    return [result.ok() for result in loaded.get_all_operations()]
+    """Those of `/api/2.0`, and of `/api/v1`."""
+    return [
+        result.ok()
+        for document in DOCUMENTS
+        for result in schemathesis.openapi.from_dict(document, config=CONFIG).get_all_operations()
+    ]
 
 
 def generated(operation: schemathesis.APIOperation, drawn: int, count: int) -> Iterator[Case]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from schemathesis import Case
 
+from ledger.domain.operations import OPERATIONS
 from tests.acceptance.client import BLOCK, PUBLIC_KEY, Api, data_blocks
 from tests.acceptance.running import EMAIL, PASSWORD
 
@@ -18,8 +19,14 @@ SMALL = BLOCK
 SIZE = 512 * 1024**2
 KEY = "Idempotency-Key"
 """Most become new ones; the others are the same short ones again and again, for other requests."""
+FITTED = 0.6
+"""How many bodies have nothing in them that contradicts itself, where most generated ones do."""
 AIMED = 0.8
 """How many of the generated uuids become ones of things that exist."""
+WORK, GROUP = "backup.rsync", "backup.all"
+"""Operations of the jobs that a producer has registered."""
+OF_WORK = ("reports", "end", "cancel", "attempts")
+"""What a process does with a job that it works on."""
 PATIENCE_S = 0.05
 """The longest that a generated request waits for a job."""
 
@@ -30,6 +37,9 @@ NAMED_BY = {
     "tags": "tags",
     "resources": "drives",
     "pubkeys": "keypairs",
+    "job": "produced",
+    "parent": "produced",
+    "rerun_of": "produced",
 }
 """What the uuids below a key of a body or a parameter of a query are of."""
 
@@ -56,6 +66,8 @@ class Stock:
     def aim(self, case: Case) -> None:
         """Puts things that exist where the case has made-up uuids, most of the time."""
         kind = case.path.removeprefix("/api/2.0/").partition("/")[0]
+        if case.path.startswith("/api/v1/") and case.method != "PUT":
+            kind = "produced"
         for parameters in (case.path_parameters, case.query):
             for name, value in (parameters or {}).items():
                 parameters[name] = self._aimed(value, NAMED_BY.get(name, kind))
@@ -67,6 +79,8 @@ class Stock:
         if KEY in case.headers and self.random.random() < AIMED:
             case.headers[KEY] += f"-{self.random.getrandbits(32)}"
         case.body = self._aimed(case.body, kind)
+        if isinstance(case.body, dict) and self.random.random() < FITTED:
+            case.body.update(FITS.get(case.operation.label, {}))
 
     def _look(self, path: str) -> None:
         objects = self.api.get(path)["objects"]
@@ -90,7 +104,8 @@ LISTS = {
     "/drives/detail/?limit=0&fields=uuid,size,status": ("drives", "small", "uploading"),
     "/servers/?limit=0&fields=uuid": ("servers",),
     "/jobs/?limit=50&fields=uuid": ("jobs",),
-    "/jobs/?limit=50&fields=uuid&state=started": ("running",),
+    "/jobs/?limit=50&fields=uuid,operation&state=started": ("running", "worked", "groups"),
+    "/jobs/?limit=50&fields=uuid,operation": ("produced",),
     "/tags/?limit=0&fields=uuid": ("tags",),
     "/keypairs/?limit=0&fields=uuid": ("keypairs",),
     "/pubkeys/?limit=0&fields=uuid": ("pubkeys",),
@@ -101,6 +116,10 @@ LISTS = {
 FITTING: Mapping[str, Callable[[Any], bool]] = {
     "small": lambda drive: drive["size"] <= SMALL and drive["status"] != "uploading",
     "uploading": lambda drive: drive["status"] == "uploading",
+    "running": lambda job: job["operation"] in OPERATIONS,
+    "produced": lambda job: job["operation"] not in OPERATIONS,
+    "worked": lambda job: job["operation"] == WORK,
+    "groups": lambda job: job["operation"] == GROUP,
 }
 """Which of those in the list are of the kind, if not all."""
 NEEDING = {
@@ -109,8 +128,21 @@ NEEDING = {
     "GET /api/2.0/drives/{uuid}/upload/": "uploading",
     "POST /api/2.0/drives/{uuid}/upload/": "uploading",
     "POST /api/2.0/jobs/{uuid}/action/": "running",
+    **dict.fromkeys((f"POST /api/v1/jobs/{{uuid}}/{each}" for each in OF_WORK), "worked"),
+    "POST /api/v1/jobs/{uuid}/seal": "groups",
 }
 """Operations for which not just any thing of its kind will do."""
+
+
+_ALONE = {"ends": "self", "expect_children": None, "tolerate": [], "parent": None, "end": None}
+FITS: Mapping[str, Mapping[str, Any]] = {
+    "POST /api/v1/jobs": _ALONE,
+    "PUT /api/v1/jobs/{uuid}": _ALONE,
+    "POST /api/v1/jobs/{uuid}/end": {"reason": None, "attempt": None, "final": True},
+    "POST /api/v1/cancels": {"filter": {"operation": [WORK]}, "plan": None},
+    "POST /api/v1/tokens": {"name": "nas", "source": None, "restrictors": [], "expires_at": None},
+}
+"""What bodies say that would else be refused for what one field says beside another."""
 
 
 def make_drive(api: Api) -> None:
@@ -147,6 +179,20 @@ def make_job(api: Api) -> None:
     api.clone(api.upload(data_blocks(1)))
 
 
+def make_worked(api: Api) -> None:
+    """Any of a producer, by the account itself."""
+    _register(api, operation=WORK)
+
+
+def make_group(api: Api) -> None:
+    _register(api, operation=GROUP, ends="children")
+
+
+def _register(api: Api, **said: str) -> None:
+    answer = api.call("POST", "/api/v1/jobs", json=said)
+    assert answer.status_code == 201, answer.text
+
+
 MAKERS: Mapping[str, Callable[[Api], object]] = {
     "drives": make_drive,
     "small": make_small_drive,
@@ -154,6 +200,9 @@ MAKERS: Mapping[str, Callable[[Api], object]] = {
     "servers": make_server,
     "jobs": make_job,
     "running": make_job,
+    "produced": make_worked,
+    "worked": make_worked,
+    "groups": make_group,
     "tags": make_tag,
     "keypairs": make_keypair,
     "ips": make_ip,

@@ -68,11 +68,18 @@ async def test_addresses_hold_no_passwords_and_links_are_of_the_web(v1: V1) -> N
     """Events are kept for long, and people click on links."""
     href = ("javascript:alert(1)", "ftp://a.example.test/", "https://u:p@a.example.test/", "https:")
     href += ("https://a.example.test/\n", "https:\\\\a.example.test", "https://@a.example.test")
+    href += ("https://a.example.test/\u202egpj.exe",)
     for bad in (*href, "https://a.example.test/" + "x" * 2000):
         said = {**HERE, "links": [{"rel": "r", "href": bad}]}
         refused = await v1.refused("POST", "/jobs", said)
         assert (refused["status"], refused["field"]) == (422, "links"), bad
-    for bad in ("postgres://me:secret@db/photos", "no scheme", "s3://key@bucket", "file:/a b"):
+    for bad in (
+        "urn:\u202etxt.exe",
+        "postgres://me:secret@db/photos",
+        "no scheme",
+        "s3://key@bucket",
+        "file:/a b",
+    ):
         refused = await v1.refused("POST", "/jobs", {**HERE, "subjects": [{"uri": bad}]})
         assert (refused["status"], refused["field"]) == (422, "subjects"), bad
     good = ("postgres://db/photos", "mailto:ops@example.test", "urn:isbn:1", "https://a/?x=u@v")
