@@ -46,9 +46,9 @@ async def job_grant(tables: PrivateTables, claim: JobClaim, now: datetime) -> Gr
     if found.account is None or (found.came_from is not None and found.token is None):
         raise TokenOver("removed")
     token, ended = found.token, found.job.ended
-    if token is not None and token.expires is not None and token.expires + LASTS_FOR <= now:
+    if token is not None and token.expires is not None and token.expires <= now - LASTS_FOR:
         raise TokenOver("expired")
-    if ended is not None and ended + LASTS_FOR <= now:
+    if ended is not None and ended <= now - LASTS_FOR:
         raise TokenOver("ended")
     return Grant(
         account_of(found.account),

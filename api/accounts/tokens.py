@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final
 
@@ -51,6 +51,8 @@ NAME_LENGTH_MAX = 64
 SOURCE_LENGTH_MAX = 200
 KEPT_FOR: Final = timedelta(days=30)
 """How long the service knows why it refuses a token that was removed, or has expired."""
+LATEST: Final = datetime.max.replace(tzinfo=UTC)
+"""No token lasts until a time that cannot be told in UTC."""
 NOTED_S: Final = 300.0
 """How often the use of a token is stored at most."""
 NOTED_MOST: Final = 100_000
@@ -348,7 +350,7 @@ def _issued(account: str, name: str, terms: Terms, now: datetime) -> TokenIssued
     source = terms.source or (f"//{name}" if scoped else None)
     if source is not None and (len(source) > SOURCE_LENGTH_MAX or not source.isprintable()):
         raise InvalidTokenTerms("a source is one line of up to 200 characters", "source")
-    if terms.expires is not None and terms.expires <= now:
+    if terms.expires is not None and not now < terms.expires <= LATEST:
         raise InvalidTokenTerms("a token expires in the future", "expires")
     return TokenIssued(
         owner=account,

@@ -1,5 +1,6 @@
 """What tokens reach, over HTTP: by source, restrictors, job and account."""
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -129,6 +130,16 @@ async def test_a_jobs_token_is_for_its_job(real: V1, owners: dict[str, str]) -> 
     assert (await real.call("POST", f"/jobs/{JOB}/cancel", json={}, **own.by)).status == 403
     await real.service.accounts.tokens.remove(came_from.id or "")
     assert problem_of(await report(real, own))["why"] == "removed"
+
+
+async def test_the_token_of_a_job_may_come_from_one_that_lasts(
+    real: V1, owners: dict[str, str]
+) -> None:
+    """It outlives it by 30 days, also where the calendar has no more of them."""
+    lasting = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    came_from = await token(real, "jobs:register", expires=lasting)
+    await register(real, owners["ada@example.test"], token=came_from.id)
+    assert (await report(real, await job_token(real))).status == 200
 
 
 async def test_a_jobs_token_of_another_process_must_stop(real: V1, owners: dict[str, str]) -> None:

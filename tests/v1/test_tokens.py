@@ -162,6 +162,7 @@ async def test_another_accounts_tokens_do_not_exist(v1: V1, everything: dict[str
         ({"restrictors": ["owner=me"]}, "restrictors"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-14:00"}, "expires_at"),
         ({"source": "two\nlines"}, "source"),
         ({"name": ""}, "name"),
     ],
