@@ -634,6 +634,8 @@ class Record:
         """Nothing will be told of it any more, but what is in the outbox."""
         self.is_over = False
         """The ledger says so; figures are not told any more."""
+        self.is_refused = False
+        """The ledger does not record it, or not its end."""
         self.is_answered = threading.Event()
         """Its registration is, in whatever way."""
         self.outbox: list[Message] = []
@@ -1134,7 +1136,7 @@ class Courier:
             record.is_over |= answer.status == HTTP_UNAUTHORIZED
             return
         self._last_trouble = f"{message.kind}: {_refusal(answer)}"
-        record.is_over = True
+        record.is_over = record.is_refused = True
         if message.kind == REGISTER or answer.problem in (*MUST_STOP, "job-discarded"):
             _say(f"the ledger does not record job {record.uuid}: {_refusal(answer)}")
             record.outbox.clear()
@@ -1668,6 +1670,11 @@ class Job:
         return self._courier is None or self._courier.close()
 
     @property
+    def is_refused(self) -> bool:
+        """Whether the ledger has refused to record it, or its end."""
+        return self._record is not None and self._record.is_refused
+
+    @property
     def trouble(self) -> str:
         """What is in the way of telling the ledger."""
         return self._courier.trouble if self._courier else ""
@@ -1692,6 +1699,10 @@ TRACK_EVERY_S = 0.1
 
 class AsyncJob(Job):
     """A job, from entering an `async with` block until it is left."""
+
+    def child(self, operation: str, **options: Any) -> AsyncJob:
+        """Return a job below this one, for an `async with` block of its own."""
+        return AsyncJob(operation, parent=self, **options)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -2356,10 +2367,11 @@ class Run:
         """Tell how it has ended; return the exit code."""
         self.progress.remove()
         self._try(lambda: self.job.finish(self._end_of(status)))
-        if not self.job.close():
+        is_told = self.job.close()
+        if not is_told:
             self._tell_user(f"spooled, to be delivered later: {self.job.trouble or 'no answer'}")
-            if self.options.strict:
-                return WRAPPER_FAILED
+        if self.options.strict and (not is_told or self.job.is_refused):
+            return WRAPPER_FAILED
         if self.is_overdue:
             return DEADLINE_PASSED
         return 128 - status if status < 0 else status
@@ -2379,7 +2391,7 @@ usage: jl COMMAND ...
 
   run [OPTIONS] -- COMMAND ...   run a command as a job; its exit code is the command's
   start OPERATION                begin a job, and print its id
-  report [ID] [N/M]              say how far it is
+  report [ID]                    say how far it is
   end [ID]                       say how it has ended
   cancelled [ID]                 succeed if it was asked to stop
   flush                          deliver what could not be delivered before
@@ -2422,7 +2434,7 @@ def _new_parser(command: str, about: str, *, fails_with: int = 2) -> argparse.Ar
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
             self.print_usage(sys.stderr)
-            self.exit(fails_with, f"jl {command}: {message}\n")
+            self.exit(fails_with, f"jl {command}: {message.replace('invalid _', 'invalid ')}\n")
 
     return Parser(prog=f"jl {command}", description=about, allow_abbrev=False)
 
@@ -2448,7 +2460,7 @@ def _run_options(words: Sequence[str]) -> argparse.Namespace:
     add("--cancel-signal", type=_signal_number, default="TERM", metavar="SIGNAL")
     add("--grace", type=_duration, default=60, metavar="TIME", help="from that signal to KILL")
     add("--progress", type=_progress_reader, metavar="rsync | regex:PATTERN")
-    add("--log", choices=["none", "tail"], help="read nothing, or stdout and stderr")
+    add("--log", choices=["none", "tail"], help="read nothing, or stdout, too, besides stderr")
     add("--redact", type=re.compile, action="append", default=[], metavar="REGEX")
     add("--own-token", action="store_true", help="give the command the token of its job only")
     add("--strict", action="store_true", help=f"exit with {WRAPPER_FAILED} if it is not recorded")

@@ -5,6 +5,7 @@ what is not worth an event is shown until the next report.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -30,7 +31,7 @@ from ledger.domain.producers.commands import ReportProgress, SeeCancel, TakeUpJo
 from ledger.domain.producers.leases import Lease, lease_of
 from ledger.domain.producers.progress import becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
-from ledger.domain.producers.texts import Words
+from ledger.domain.producers.texts import SALT_BYTES, Words, text_of
 from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
 from ledger.leases.held import HeldBeats, boot_time_s
 from ledger.leases.known import Known, KnownJobs
@@ -307,10 +308,14 @@ class Reporting:
         if job is None or job.produced is None or figures is None or job.state != "started":
             return
         recorded = job.produced.reported
-        if recorded is not None and _says_no_more(figures.report, recorded):
+        if recorded is not None and _is_recorded(figures, recorded):
             return
+        report, words = figures.report, tuple[Words, ...]()
+        if figures.message is not None:
+            text, kept = text_of(figures.message, secrets.token_bytes(SALT_BYTES))
+            report, words = replace(report, message=text), (kept,)
         with suppress(Refusal, StoreFull):
-            await self._ledger.execute(ReportProgress(uuid, figures.report), by)
+            await self._ledger.execute(ReportProgress(uuid, report, words=words), by)
 
     async def stop_of(self, job: Job) -> Stop | None:
         """Return why a job is asked to stop, as this process knows of it now."""
@@ -394,10 +399,15 @@ def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> 
     return figures_after(before, replace(stands, percent=percent(stands, shown)), message)
 
 
-def _says_no_more(one: ProgressReported, other: ProgressReported) -> bool:
-    """Return whether another report says the same of how things stand, or what came later."""
-    same = all(getattr(one, field) == getattr(other, field) for field in _KEPT)
-    return same or one.happened_at < other.happened_at
+def _is_recorded(figures: Figures, recorded: ProgressReported) -> bool:
+    """Return whether the newest event says what these figures do, or came later."""
+    said = figures.report
+    if recorded.happened_at > said.happened_at:
+        return True
+    has_no_new_words = figures.message is None or recorded.happened_at == said.happened_at
+    return has_no_new_words and all(
+        getattr(said, field) == getattr(recorded, field) for field in _KEPT
+    )
 
 
 _KEPT = ("done", "total", "unit", "total_is", "items", "phase")

@@ -14,7 +14,7 @@ from tests.contract.findings import Findings
 from tests.support.processes import environment
 from tests.support.wait import PATIENCE_S
 
-REQUESTS = 780
+REQUESTS = 600
 MANY_REQUESTS = 10_000
 SEED = 20_260_417
 """Of the short run, whose requests are the same each time; those of the long one are drawn."""

@@ -111,6 +111,13 @@ def test_a_request_to_cancel_is_seen_where_the_program_looks(jl: Any, ledger: Fa
     assert not issubclass(jl.Cancelled, Exception)
 
 
+async def test_a_job_below_an_asynchronous_one_is_asynchronous(jl: Any, ledger: FakeLedger) -> None:
+    async with jl.ajob("etl") as job, job.child("etl.load") as child:
+        child.progress(1, 2)
+    assert type(child) is type(job)
+    assert [end["outcome"] for end in ledger.wait_for("end", 2)] == ["succeeded"] * 2
+
+
 async def test_a_scope_cancels_its_task_and_no_other(jl: Any, ledger: FakeLedger) -> None:
     """Once it is left, a request is no longer for the task."""
     inside = asyncio.Event()

@@ -191,6 +191,11 @@ def test_a_ledger_that_refuses_is_no_matter_for_the_command(
     assert lines_in(spool) == []
 
 
+def test_strict_says_that_it_is_refused(ledger: FakeLedger, spool: Path) -> None:
+    ledger.answer = lambda _: problem(401, "unauthorized")
+    assert run(ledger, spool, "--strict", "--", "true") == 125
+
+
 def test_dry_run_shows_what_would_be_told(ledger: FakeLedger, spool: Path) -> None:
     env = environment(ledger.url, spool)
     done = run_jl("run", "--dry-run", "--title", "A", "--", "rm", "-r", "x", env=env)

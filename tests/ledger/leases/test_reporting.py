@@ -25,9 +25,10 @@ from ledger.domain.producers.commands import (
     RequestCancel,
     TakeUpJob,
 )
-from ledger.domain.producers.texts import text_of
+from ledger.domain.producers.texts import MESSAGE, text_of
 from ledger.leases.figures import Waiting
 from ledger.leases.known import KnownJobs
+from ledger.store.tables import texts
 from tests.ledger.leases.present import LEASE_S, LOST_S, Node, Present, says, working
 from tests.support.opened import CALLER
 from tests.support.producing import DONE, HERE, THERE, queued
@@ -148,6 +149,23 @@ async def test_the_last_figures_are_an_event_before_the_end(present: Present, no
         await other.reporting.record_last("j", CALLER)
         await other.hears(lambda job: job.progress == 20)
     assert [event.done for event in reported(present)] == [20]
+
+
+async def test_the_last_message_is_an_event_before_the_end(present: Present, node: Node) -> None:
+    """Also if the figures stayed as they were; its words are kept."""
+    present.opened.do(working())
+    present.clock.advance(1)
+    text, words = text_of("photos/2019", b"salt")
+    said = says(done=10, total=100, message=text)
+    await node.report(said=said, message="photos/2019", words=(words,))
+    later = START + timedelta(seconds=1)
+    await node.report(said=says(later, done=10, total=100), message="photos/2020")
+    for _ in range(2):
+        await node.reporting.record_last("j", CALLER)
+        await node.hears(lambda job: job.produced and job.produced.reports == 2)
+    assert [event.done for event in reported(present)] == [10, 10]
+    kept = present.ledger.read(lambda cursor: texts.read(cursor, ["j"]))
+    assert kept["j"][MESSAGE] == "photos/2020"
 
 
 async def test_what_a_report_does_not_say_stays(present: Present, node: Node) -> None:
