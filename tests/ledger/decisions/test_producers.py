@@ -24,6 +24,7 @@ from ledger.domain.errors.producers import (
     ParentOver,
     ParentUnknown,
     ReasonReserved,
+    RecordedBefore,
     Reserved,
     TooManyChildren,
     UuidTaken,
@@ -158,6 +159,17 @@ def test_a_job_whose_parent_was_gone_is_the_same_when_its_parent_is_named_again(
 )
 def test_only_who_works_on_a_job_says_how_it_ended(nobodys: RegisterJob) -> None:
     given().when(nobodys).then_refused(NobodyWorks)
+
+
+def test_the_same_again_is_refused_if_it_was_to_be_recorded_once() -> None:
+    """So whoever asks knows whether it is new. What another process says is refused as ever."""
+    once = replace(running(), once=True)
+    given(running()).when(once).then_refused(RecordedBefore, "job j")
+    given(running()).when(replace(once, end=DONE)).then_refused(RecordedBefore)
+    given(running()).when(replace(once, holder=THERE)).then_refused(AlreadyRegistered)
+    taken = given(queued(), TakeUpJob("j", 0, HERE))
+    taken.when(TakeUpJob("j", 0, HERE, once=True)).then_refused(RecordedBefore, "job j")
+    taken.when(TakeUpJob("j", 0, THERE, once=True)).then_refused(AttemptTaken)
 
 
 def test_another_process_does_not_share_an_attempt() -> None:
