@@ -8,7 +8,9 @@ for them no longer than for one.
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from ledger.domain.commands import CloneDrive, CloneServer, Command, CreateDrives
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, CreateDrives
+from ledger.domain.commands.servers import CloneServer
 from ledger.domain.context import Environment, ImageData
 from ledger.domain.errors import Refusal
 from ledger.domain.errors.pools import NotMeasured
