@@ -1,17 +1,20 @@
 """What commands must know of the pools, read outside of the writer's thread.
 
 A command is decided with what is known. If more is needed, the decision is refused, the pools are
-asked, and the command is decided again.
+asked, and the command is decided again. However many pools it needs, and however often, it waits
+for them no longer than for one.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from ledger.domain.commands import CloneDrive, CloneServer, Command, CreateDrives
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, CreateDrives
+from ledger.domain.commands.servers import CloneServer
 from ledger.domain.context import Environment, ImageData
 from ledger.domain.errors import Refusal
 from ledger.domain.errors.pools import NotMeasured
-from ledger.images.pool_thread import Owed
+from ledger.images.pool_thread import SILENCE_S, Owed, Patience
 
 T = TypeVar("T")
 
@@ -62,11 +65,11 @@ def places(command: Command) -> bool:
 
 async def surveyed(surveyor: Surveyor, attempt: Callable[[ImageData], Awaitable[T]]) -> T:
     """Return what `attempt` does, which must know of the pools. Raise `PoolSilent`."""
-    survey = _Survey(surveyor)
+    survey, patience = _Survey(surveyor), Patience(SILENCE_S)
     owed = surveyor.renew()
     while True:
         for each in owed:
-            await each
+            await each.answered(patience)
         try:
             return await attempt(survey.images)
         except Refusal as refusal:
@@ -75,11 +78,11 @@ async def surveyed(surveyor: Surveyor, attempt: Callable[[ImageData], Awaitable[
 
 def surveyed_blocking(surveyor: Surveyor, attempt: Callable[[ImageData], T]) -> T:
     """Do the same, for threads other than an event loop's."""
-    survey = _Survey(surveyor)
+    survey, patience = _Survey(surveyor), Patience(SILENCE_S)
     owed = surveyor.renew()
     while True:
         for each in owed:
-            each.wait()
+            each.wait(patience)
         try:
             return attempt(survey.images)
         except Refusal as refusal:

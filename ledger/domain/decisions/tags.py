@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.commands import CreateTags, DeleteTag, EditTag
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.errors.tags import ResourceNotFound, TagNotFound, UnknownTag
