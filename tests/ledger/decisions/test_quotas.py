@@ -18,6 +18,7 @@ from ledger.domain.commands import (
     DeleteServers,
     DeleteTag,
     EditDrive,
+    EditDrives,
     EditServer,
     EditTag,
     MarkDriveReady,
@@ -147,6 +148,25 @@ def test_what_a_tag_has_beyond_a_lower_quota_it_keeps() -> None:
         DeleteDrives(ME, ("a",)),
     ):
         assert had.when(command).refusal is None
+
+
+def test_no_more_tags_change_at_once_than_others_can_wait_for() -> None:
+    """Whatever a request names; things can be deleted one by one, however many tags they have."""
+    two = within(Quotas(tag_changes=2), THREE, EditTag(ME, "t", resources=("a", "s")))
+    all_of_b = EditDrive(ME, "b", tags=("t", "u"))
+    words = "the request has 2 changes of tags, and may have no more: name fewer"
+    for refused in (
+        EditTag(ME, "u", resources=("a", "b", "s")),
+        tagged("v", "a", "b", "s"),
+        EditDrives((EditDrive(ME, "a", tags=("u",)), all_of_b)),
+        CreateDrives(ME, tuple(NewDrive(c, disk(), tags=("u",)) for c in "cde"), "blank"),
+    ):
+        two.when(refused).then_refused(QuotaExceeded, words)
+    for command in (EditTag(ME, "t", resources=("b", "s")), all_of_b, tagged("v", "a", "b")):
+        assert two.when(command).refusal is None
+    one = within(Quotas(tag_changes=1), THREE, all_of_b, EditDrive(ME, "a", tags=("t",)))
+    one.when(DeleteDrives(ME, ("a", "b"))).then_refused(QuotaExceeded)
+    assert one.when(DeleteDrives(ME, ("b",))).refusal is None
 
 
 def test_a_command_is_refused_whole() -> None:
