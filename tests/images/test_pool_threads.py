@@ -233,7 +233,7 @@ def test_those_who_ask_at_once_share_a_measurement(
 
     monkeypatch.setattr(watched_pool, "data_bytes", held)
     found: dict[str, int | None] = {}
-    first = watched.pool.measure("drive", found)
+    first = watched.pool.measure(["drive"], found)
     assert begun.wait(PATIENCE_S)
     waiting = [watched.pool.renew() for _ in range(50)]
     go_on.set()
@@ -257,7 +257,7 @@ def test_a_pool_that_hangs_is_silent(watched: Watched, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(watched_pool, "data_bytes", held)
     found: dict[str, int | None] = {}
-    owed = watched.pool.measure("drive", found)
+    owed = watched.pool.measure(["drive"], found)
     assert begun.wait(PATIENCE_S)
     assert not watched.pool.space.silent
     watched.now = PASSED_OVER_S + 0.1

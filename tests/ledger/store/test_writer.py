@@ -222,7 +222,7 @@ async def test_what_a_command_needs_is_measured_during_the_commit_of_others(
     opened.do(new_drive("a"), MarkDriveReady("a"))
     append, measured, tried = opened.store.append, threading.Event(), count()
 
-    def measure(images: object, found: dict[str, int | None]) -> tuple[()]:
+    def measure(images: object, found: dict[str, int | None], *, needed: bool = True) -> tuple[()]:
         found["a"] = 7
         measured.set()
         return ()
