@@ -4,7 +4,8 @@ A decision is refused once it has made more than the quota allows. It does not k
 processes make at the same moment, so an account may exceed its quota by a few things.
 """
 
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from msgspec import Struct
 
@@ -144,5 +145,8 @@ def check_quota(holding: Holding, counts: Counts, quotas: Quotas, more: int = 0)
 
 def _limit(holding: Holding, quotas: Quotas) -> int:
     """Return the quota that has the name of the kind."""
-    name = holding.kind.replace("-", "_")
+    name = _QUOTAS[holding.kind]
     return int(getattr(quotas, f"{name}_of_all" if holding.owner == EVERYBODY else name))
+
+
+_QUOTAS: Mapping[Kind, str] = {kind: kind.replace("-", "_") for kind in get_args(Kind)}

@@ -8,17 +8,15 @@ from msgspec.structs import asdict, replace
 
 from ledger.domain.aggregates.drive import Drive, round_up
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ, Server, sorted_mounts
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CompleteResize,
     EditDrive,
     EditDrives,
-    EditProfile,
-    EditServer,
-    EditServers,
     FailResize,
     ResizeDrive,
-    ServerEdit,
 )
+from ledger.domain.commands.profiles import EditProfile
+from ledger.domain.commands.servers import EditServer, EditServers, ServerEdit
 from ledger.domain.context import Change, Environment, Fact, SetPersonal, SetVncPassword, State
 from ledger.domain.decisions.create import check_mountable
 from ledger.domain.decisions.delete import check_not_in_job, check_not_running, running_server

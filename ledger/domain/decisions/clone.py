@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from ledger.domain.aggregates.drive import LIBRARY, Drive, round_up
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import CloneDrive, CloneServer
+from ledger.domain.commands.drives import CloneDrive
+from ledger.domain.commands.servers import CloneServer
 from ledger.domain.context import (
     Change,
     CopyVncPassword,

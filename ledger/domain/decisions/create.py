@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 
 from ledger.domain.aggregates.drive import LIBRARY, Drive
-from ledger.domain.commands import CreateDrives, CreateServers, FailImage, MarkDriveReady
+from ledger.domain.commands.drives import CreateDrives, FailImage, MarkDriveReady
+from ledger.domain.commands.servers import CreateServers
 from ledger.domain.context import (
     Change,
     Environment,

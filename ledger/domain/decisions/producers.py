@@ -88,7 +88,7 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
     The external id finds it, whatever uuid the command has.
 
     Raise `Reserved`, `ReasonReserved`, `NobodyWorks`, `BadLabel`, `TooManyLabels`, `UuidTaken`,
-    `JobDiscarded`, `AlreadyRegistered`, and what the parent refuses, or the end.
+    `JobDiscarded`, `AlreadyRegistered`, `RecordedBefore`, and what the parent refuses, or the end.
     """
     if command.operation in OPERATIONS:
         raise errors.Reserved(command.operation)
@@ -106,6 +106,8 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         raise JobDiscarded(command.job)
     if known is not None:
         _check_is_same(known, command)
+        if command.once:
+            raise errors.RecordedBefore(command.job)
         if command.end is not None:
             again = EndJob(command.job, known.attempt, command.end)
             yield from end_job(again, state, environment)
@@ -231,6 +233,8 @@ def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> I
     if command.after != job.attempt:
         is_own = _instance(produced.holder) == command.holder.instance
         if is_own and command.after == job.attempt - 1:
+            if command.once:
+                raise errors.RecordedBefore(command.job)
             return
         raise errors.AttemptTaken(command.job, job.attempt)
     if not (produced.queued or command.replaces or _is_lost(state, job, produced)):
@@ -364,8 +368,10 @@ def _say_again(state: State, job: Job, produced: Produced, command: EndJob) -> I
     end, said = command.end, _OUTCOMES[type(command.end)]
     known = produced.late or produced.outcome
     assert known is not None
-    _check_attempt(job, command.attempt)
-    if produced.reason == "lost" and produced.late is None:
+    # Of one that was given up, attempts may be told of that nobody has heard of.
+    if not produced.was_given_up or command.attempt < job.attempt:
+        _check_attempt(job, command.attempt)
+    if produced.was_given_up and produced.late is None:
         yield _told(state, job.uuid, _late(command.attempt, end, said, state.now))
     elif said != known:
         raise errors.EndedOtherwise(job.uuid, known, said)

@@ -3,18 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.commands import (
-    Command,
-    CreateDrives,
-    CreateServers,
-    CreateTags,
-    DeleteDrives,
-    DeleteServers,
-    DeleteTag,
-    EditDrives,
-    EditServers,
-    EditTag,
-)
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CreateDrives, DeleteDrives, EditDrives
+from ledger.domain.commands.servers import CreateServers, DeleteServers, EditServers
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.errors.tags import ResourceNotFound, TagNotFound, UnknownTag

@@ -5,30 +5,26 @@ from collections.abc import Callable
 import pytest
 
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.commands import (
-    CancelJob,
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
-    Command,
     CreateDrives,
-    CreateJob,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
-    DeleteServers,
-    DeleteTag,
     EditDrive,
     EditDrives,
-    EditServer,
-    EditTag,
     MarkDriveReady,
     NewDrive,
-    NewServer,
-    NewTag,
-    ServerEdit,
-    StartAttempt,
-    SucceedJob,
 )
+from ledger.domain.commands.jobs import CancelJob, CreateJob, StartAttempt, SucceedJob
+from ledger.domain.commands.servers import (
+    CloneServer,
+    CreateServers,
+    DeleteServers,
+    EditServer,
+    NewServer,
+    ServerEdit,
+)
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag, NewTag
 from ledger.domain.errors.quotas import QuotaExceeded, TooManyUploads
 from ledger.domain.quotas import Quotas
 from tests.support.deciding import Given, History, given

@@ -14,23 +14,16 @@ from typing import Any
 import pytest
 
 import ledger.store.writer.deciding
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CloneDrive,
     CreateDrives,
-    CreateJob,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
-    EditTag,
-    FailJob,
     MarkDriveReady,
     NewDrive,
-    NewServer,
-    NewTag,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
 )
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.servers import CreateServers, NewServer
+from ledger.domain.commands.tags import CreateTags, EditTag, NewTag
 from ledger.domain.errors import AlreadyExists, Expected
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound
 from ledger.domain.errors.pools import UnknownStorageType
@@ -229,7 +222,7 @@ async def test_what_a_command_needs_is_measured_during_the_commit_of_others(
     opened.do(new_drive("a"), MarkDriveReady("a"))
     append, measured, tried = opened.store.append, threading.Event(), count()
 
-    def measure(images: object, found: dict[str, int | None]) -> tuple[()]:
+    def measure(images: object, found: dict[str, int | None], *, needed: bool = True) -> tuple[()]:
         found["a"] = 7
         measured.set()
         return ()

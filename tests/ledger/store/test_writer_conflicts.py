@@ -6,17 +6,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CloneDrive,
     CreateDrives,
-    CreateJob,
     DeleteDrives,
     MarkDriveReady,
     NewDrive,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
 )
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound
 from ledger.domain.errors.jobs import JobOver, ProgressWentBack
