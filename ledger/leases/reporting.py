@@ -202,7 +202,7 @@ class Reporting:
     ) -> Answer:
         now = self._ledger.clock.now()
         recorded = is_slow = False
-        stale = _is_stale(report, known)
+        stale = _is_stale(report, known, produced)
         figures = _figures(report, known, produced, job.attempt, stale=stale)
         if not report.buffered:
             known.heard, known.waiting = now, report.waiting
@@ -388,14 +388,15 @@ def _is_worth_an_event(
     Buffered reports come all at once. They count by when that was of which they tell.
     """
     assert known.recorded is not None
-    at, before = now, known.recorded
+    before, since = produced.reported, now - known.recorded
     if report.buffered:
-        at, before = event.happened_at, known.told_of or event.happened_at - STALEST
-    worth = becomes_event(event, produced.reported, at - before, produced.reports)
+        before = known.told or before
+        since = STALEST if known.told is None else event.happened_at - known.told.happened_at
+    worth = becomes_event(event, before, since, produced.reports)
     if worth and report.buffered:
-        known.told_of = at
+        known.told = event
     elif worth:
-        known.recorded = at
+        known.recorded = now
     return worth
 
 
@@ -445,13 +446,14 @@ def _event(report: Report, figures: Figures, *, stale: bool) -> ProgressReported
     return replace(figures.report, message=message, stale=stale)
 
 
-def _is_stale(report: Report, known: Known) -> bool:
+def _is_stale(report: Report, known: Known, produced: Produced) -> bool:
     """Return whether newer figures were shown before a buffered report came."""
-    if not report.buffered or report.said is None:
+    shown = produced.reported if known.figures is None else known.figures.report
+    if not report.buffered or report.said is None or shown is None:
         return False
-    if report.seq is not None and known.live is not None:
-        return report.seq < known.live
-    return known.heard is not None and report.said.report.happened_at < known.heard
+    if report.seq is not None and shown.seq is not None:
+        return report.seq < shown.seq
+    return report.said.report.happened_at < shown.happened_at
 
 
 def _holds(report: Report, produced: Produced, now: datetime) -> timedelta:
