@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ledger.domain.context import PoolSpace
 from ledger.images.errors import ImageError
 from ledger.images.extents import data_bytes
-from ledger.images.pool_thread import PROMPT_S, Owed, PoolThread
+from ledger.images.pool_thread import PASSED_OVER_S, Owed, PoolThread
 from ledger.images.pools import Pool
 
 SPACE_S = 1.0
@@ -29,7 +29,7 @@ class WatchedPool:
     @property
     def space(self) -> PoolSpace:
         """The pool as it was last measured; silent before that, and while it does not answer."""
-        silent = self._thread.silent_s > PROMPT_S or self._measured_at == -math.inf
+        silent = self._thread.silent_s > PASSED_OVER_S or self._measured_at == -math.inf
         return self._space._replace(silent=silent)
 
     @property
@@ -54,17 +54,19 @@ class WatchedPool:
             self._renewal = None if needed else renewal
         return renewal
 
-    def measure(self, drive: str, found: dict[str, int | None]) -> Owed:
-        """Begin to find how much data the drive's image has: None if it cannot be read."""
-        image = self._pool.image(drive)
+    def measure(
+        self, drives: Sequence[str], found: dict[str, int | None], *, needed: bool = True
+    ) -> Owed:
+        """Begin to find how much data the drives' images have: None if one cannot be read."""
 
         def measure() -> None:
-            try:
-                found[drive] = data_bytes(image)
-            except (ImageError, OSError):
-                found[drive] = None
+            for drive in drives:
+                try:
+                    found[drive] = data_bytes(self._pool.image(drive))
+                except (ImageError, OSError):
+                    found[drive] = None
 
-        return self._thread.ask(measure)
+        return self._thread.ask(measure, needed=needed)
 
     def close(self) -> None:
         self._thread.close()

@@ -27,8 +27,8 @@ PER_SECOND, BURST = 5, 20
 class Known:
     """A job and what its attempt last said. The marks are the numbers of its newest reports.
 
-    `recorded` is when the last of its reports became an event, and `told` the last buffered one that
-    did.
+    `recorded` is when the last of its reports became an event, and `told` the last buffered one
+    that did.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """The current state as the writer sees it: a cache of what is committed, over the store."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import starmap
 
@@ -43,6 +43,7 @@ NAMED_BYTES = 150
 FEW_NAMED = 10
 """Fewer do not count."""
 
+_TEXTS = str, bytes
 _NAMES_OF_RELATING = names_of(RELATING)
 
 
@@ -84,6 +85,9 @@ class StateCache:
 
     def alive(self, root: str) -> Sequence[str]:
         return read_patiently(self._store, partial(leases.alive, root=root))
+
+    def parents(self, jobs: Collection[str]) -> set[str]:
+        return read_patiently(self._store, lambda cursor: self._projection.parents(cursor, [*jobs]))
 
     def changes_lease(self, job: str) -> bool:
         return False
@@ -172,7 +176,7 @@ def _text_bytes(cached: CachedStream) -> int:
         len(value)
         for row in cached.rows.values()
         for value in row
-        if isinstance(value, str | bytes) and len(value) > SHORT_TEXT
+        if isinstance(value, _TEXTS) and len(value) > SHORT_TEXT
     )
 
 

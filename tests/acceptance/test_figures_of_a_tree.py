@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient
 from api.app import make_app
 from api.composition import open_service
 from api.service.settings import Settings
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.context import Change, State
 from ledger.domain.decisions import clone
 from ledger.domain.decisions.jobs import DEPTH_LIMIT, begin_job

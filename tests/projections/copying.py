@@ -10,7 +10,7 @@ import pytest
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job, evolve
-from ledger.domain.commands import UpdateProgress
+from ledger.domain.commands.jobs import UpdateProgress
 from ledger.domain.events import Recorded
 from ledger.domain.events.drives import DriveDefinition
 from ledger.domain.events.jobs import (

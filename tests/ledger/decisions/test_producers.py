@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain.commands import CancelJob, Command, CreateJob, StartAttempt
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import CancelJob, CreateJob, StartAttempt
 from ledger.domain.context import Fact
 from ledger.domain.decisions import producers as decisions
 from ledger.domain.errors.jobs import JobNotFound, JobOver, TooDeep

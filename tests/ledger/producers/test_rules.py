@@ -3,7 +3,8 @@
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import Command, CreateJob
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.context import Fact
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Event
