@@ -59,7 +59,7 @@ NOT_QUICK = {
     "browser": {"page"},
     "process": {
         *("acceptance", "backup", "cli", "client", "compatibility", "faults"),
-        *("harness", "metrics", "readme", "scripts"),
+        *("harness", "metrics", "readme", "scripts", "trials"),
     },
     "thorough": set[str](),
 }

@@ -17,6 +17,7 @@ from ledger.domain.events.drives import (
 from ledger.domain.events.servers import Mount, Nic, ServerCreated, ServerDefinition, server_stream
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.pool_thread import Owed
+from ledger.images.surveys import Images
 
 ME = "account-1"
 SOMEBODY_ELSE = "account-2"
@@ -73,7 +74,7 @@ class Foreseen:
         raise refusal
 
     def measure(
-        self, images: Sequence[tuple[str, str]], found: dict[str, int | None]
+        self, images: Images, found: dict[str, int | None], *, needed: bool = True
     ) -> Sequence[Owed]:
         found |= {drive: self.data.get(drive) for _, drive in images}
         return ()
