@@ -17,7 +17,7 @@ from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.stamps import microseconds
-from ledger.images.surveys import Surveyor, places, surveyed, surveyed_blocking
+from ledger.images.surveys import Surveyor, Surveys, places
 from ledger.store.lease import Lease, ThreadLease
 from ledger.store.metrics import Meter
 from ledger.store.patience import read_patiently
@@ -42,7 +42,7 @@ class Ledger:
     ) -> None:
         """`now` is the machine's clock, which counts only where no other machine has the ledger."""
         self._store = store
-        self._environment = environment
+        self._surveys = Surveys(environment)
         self.maintenance = self._lease("maintenance")
         """Held by at most one rebuild, compaction or restore."""
         self.checkpointing = self._lease("checkpointing")
@@ -65,16 +65,16 @@ class Ledger:
         """
         if not places(command):
             return await self._writer.execute(command, by)
-        return await surveyed(
-            self._environment, lambda images: self._writer.execute(command, by, images)
+        return await self._surveys.surveyed(
+            command, lambda images: self._writer.execute(command, by, images)
         )
 
     def execute_blocking(self, command: Command, by: Caller) -> int:
         """Do the same as `execute`, for worker threads."""
         if not places(command):
             return self._writer.execute_blocking(command, by)
-        return surveyed_blocking(
-            self._environment, lambda images: self._writer.execute_blocking(command, by, images)
+        return self._surveys.surveyed_blocking(
+            command, lambda images: self._writer.execute_blocking(command, by, images)
         )
 
     def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:

@@ -23,6 +23,7 @@ from tests.harness import (
     parsing,
 )
 from tests.harness.leaks import nothing_left_behind
+from tests.support.empty import empty_ledger
 from tests.support.fork_server import NEVER_S
 from tests.support.postgres import database, ledger_database, postgres, stop_server
 
@@ -198,6 +199,12 @@ def _is_worker(config: pytest.Config) -> bool:
 
 def _runs_tests(config: pytest.Config) -> bool:
     return _is_worker(config) or not config.getoption("numprocesses", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_ledger_as_it_is() -> None:
+    """Make it before a test breaks what makes it."""
+    empty_ledger()
 
 
 @pytest.fixture

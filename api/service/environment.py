@@ -14,6 +14,7 @@ from ledger.domain.errors.pools import PoolSilent
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.pool_thread import Owed
 from ledger.images.pools import Pool
+from ledger.images.surveys import Images
 from ledger.images.watched_pool import WatchedPool
 from ledger.workers.worker_registry import WorkerRegistry
 
@@ -87,12 +88,19 @@ class ServiceEnvironment:
         return self.renew()
 
     def measure(
-        self, images: Sequence[tuple[str, str]], found: dict[str, int | None]
+        self, images: Images, found: dict[str, int | None], *, needed: bool = True
     ) -> Sequence[Owed]:
         """Find how much data the images have; that of an image elsewhere is not known here."""
-        found |= {drive: None for pool, drive in images if pool not in self._here}
+        here: dict[str, list[str]] = {}
+        for pool, drive in images:
+            if pool in self._here:
+                here.setdefault(pool, []).append(drive)
+            else:
+                found[drive] = None
         return [
-            self._here[pool].measure(drive, found) for pool, drive in images if pool in self._here
+            self._here[pool].measure(drives, found, needed=needed)
+            for pool, drives in here.items()
+            if needed or not self._here[pool].hangs
         ]
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 import random
 import threading
 import time
-import uuid
 
 _random = random.SystemRandom()
 
@@ -27,7 +26,8 @@ class TimeOrderedIds:
         fraction = rest * 4096 // 1000
         high = milliseconds << 16 | 0x7 << 12 | fraction
         low = 0b10 << 62 | _random.getrandbits(62)
-        return str(uuid.UUID(int=high << 64 | low))
+        digits = f"{high << 64 | low:032x}"  # several times as fast as uuid.UUID
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 new_id = TimeOrderedIds()

@@ -4,7 +4,8 @@ A decision is refused once it has made more than the quota allows. It does not k
 processes make at the same moment, so an account may exceed its quota by a few things.
 """
 
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from msgspec import Struct
 
@@ -54,6 +55,9 @@ class Quotas(Struct, frozen=True, kw_only=True, gc=False):
     jobs_kept: int = 0
     things_per_tag: int = 0
     tags_per_thing: int = 0
+    servers_per_drive: int = 0
+    tag_changes: int = 0
+    """By one command, which all others wait for."""
     ledger_bytes_a_day: int = 0
     """Bytes of the events that the account's own commands record."""
 
@@ -142,5 +146,8 @@ def check_quota(holding: Holding, counts: Counts, quotas: Quotas, more: int = 0)
 
 def _limit(holding: Holding, quotas: Quotas) -> int:
     """Return the quota that has the name of the kind."""
-    name = holding.kind.replace("-", "_")
+    name = _QUOTAS[holding.kind]
     return int(getattr(quotas, f"{name}_of_all" if holding.owner == EVERYBODY else name))
+
+
+_QUOTAS: Mapping[Kind, str] = {kind: kind.replace("-", "_") for kind in get_args(Kind)}

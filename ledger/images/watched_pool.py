@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ledger.domain.context import PoolSpace
 from ledger.images.errors import ImageError
@@ -54,17 +54,19 @@ class WatchedPool:
             self._renewal = None if needed else renewal
         return renewal
 
-    def measure(self, drive: str, found: dict[str, int | None]) -> Owed:
-        """Begin to find how much data the drive's image has: None if it cannot be read."""
-        image = self._pool.image(drive)
+    def measure(
+        self, drives: Sequence[str], found: dict[str, int | None], *, needed: bool = True
+    ) -> Owed:
+        """Begin to find how much data the drives' images have: None if one cannot be read."""
 
         def measure() -> None:
-            try:
-                found[drive] = data_bytes(image)
-            except (ImageError, OSError):
-                found[drive] = None
+            for drive in drives:
+                try:
+                    found[drive] = data_bytes(self._pool.image(drive))
+                except (ImageError, OSError):
+                    found[drive] = None
 
-        return self._thread.ask(measure)
+        return self._thread.ask(measure, needed=needed)
 
     def close(self) -> None:
         self._thread.close()

@@ -48,7 +48,7 @@ _GONE: Mapping[type[Event], tuple[Kind, ...]] = {
     JobCancelled: ("jobs-running",),
     JobsDiscarded: ("jobs-kept",),
 }
-COUNTING = (*_MADE, *_GONE)
+COUNTING = _MADE.keys() | _GONE.keys()
 """The only events that change how many things an owner has."""
 
 

@@ -43,6 +43,7 @@ NAMED_BYTES = 150
 FEW_NAMED = 10
 """Fewer do not count."""
 
+_TEXTS = str, bytes
 _NAMES_OF_RELATING = names_of(RELATING)
 
 
@@ -175,7 +176,7 @@ def _text_bytes(cached: CachedStream) -> int:
         len(value)
         for row in cached.rows.values()
         for value in row
-        if isinstance(value, str | bytes) and len(value) > SHORT_TEXT
+        if isinstance(value, _TEXTS) and len(value) > SHORT_TEXT
     )
 
 

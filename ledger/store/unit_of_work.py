@@ -91,19 +91,23 @@ class CachedStream(NamedTuple):
 
 NO_STREAM = CachedStream(0, None, {})
 NOTHING_MEASURED: ImageData = MappingProxyType({})
-_FIRST_EVENTS = (JobCreated, DriveCreated, ServerCreated, TagCreated, KeypairCreated)
-RELATING = (
-    JobCreated,
-    JobSucceeded,
-    JobFailed,
-    JobCancelled,
-    ServerCreated,
-    ServerChanged,
-    ServerDeleted,
-    ServerPowerChanged,
-    ResourceTagged,
-    ResourceUntagged,
-    TagDeleted,
+_FIRST_EVENTS: frozenset[type[Event]] = frozenset(
+    {JobCreated, DriveCreated, ServerCreated, TagCreated, KeypairCreated}
+)
+RELATING: frozenset[type[Event]] = frozenset(
+    {
+        JobCreated,
+        JobSucceeded,
+        JobFailed,
+        JobCancelled,
+        ServerCreated,
+        ServerChanged,
+        ServerDeleted,
+        ServerPowerChanged,
+        ResourceTagged,
+        ResourceUntagged,
+        TagDeleted,
+    }
 )
 """The only events after which a job, server or tag may name other things than before, or a server
 use other addresses."""
@@ -119,6 +123,9 @@ class CachedRelations(NamedTuple):
 
     guard: int
     relations: Relations
+
+
+NO_RELATIONS = CachedRelations(0, Relations())
 
 
 class Base(Protocol):
@@ -215,11 +222,16 @@ class UnitOfWork:
         return cached
 
     def cached_relations(self, uuid: str) -> CachedRelations:
-        if uuid in self.created:  # the store knows nothing of it; asking is most of a clone's cost
-            guard, relations = 0, Relations()
-        else:
-            guard, relations = self._base.cached_relations(uuid)
-        return CachedRelations(guard, self._relations.get(uuid, relations))
+        below = self._relations_below(uuid)
+        changed = self._relations.get(uuid)
+        return below if changed is None else CachedRelations(below.guard, changed)
+
+    def _relations_below(self, uuid: str) -> CachedRelations:
+        """Return the relations without what is staged here.
+
+        The store knows nothing of what is created here: asking it is most of a clone's cost.
+        """
+        return NO_RELATIONS if uuid in self.created else self._base.cached_relations(uuid)
 
     # What a decision may look at (`ledger.domain.context.State`)
 
@@ -354,14 +366,14 @@ class UnitOfWork:
 
     def stage(self, stream: str, recorded: Recorded[Event]) -> None:
         """Add an event to its stream; it holds from now on."""
-        begins = isinstance(recorded.event, _FIRST_EVENTS)
-        cached = self._begin_stream(stream) if begins else self.cached_stream(stream)
+        kind = type(recorded.event)
+        cached = self._begin_stream(stream) if kind in _FIRST_EVENTS else self.cached_stream(stream)
         state = evolve(cached.state, stream, recorded)
         if isinstance(cached.state, Job) and cached.state.ended is not None:
             self._follow_end(cached.state)
-        if isinstance(recorded.event, RELATING):
+        if kind in RELATING:
             self._relate(*changed_by(recorded.event, cached.state, state))
-        if isinstance(recorded.event, COUNTING):
+        if kind in COUNTING:
             self._hold(holdings_of(state), 1)
             self._hold(holdings_of(cached.state), -1)
             self._hold(discarded_by(recorded.event), -1)
@@ -399,8 +411,9 @@ class UnitOfWork:
 
     def keep(self, words: Collection[Words]) -> None:
         """Keep these words for the events that were staged and have their digests."""
-        for event in self.events:
-            self.texts += kept(*event, words)
+        if words:
+            for event in self.events:
+                self.texts += kept(*event, words)
 
     def discard(self, change: Discarded) -> None:
         """Stop showing these streams; nothing is ever decided about them again."""
@@ -415,10 +428,11 @@ class UnitOfWork:
     def _begin_stream(self, stream: str) -> CachedStream:
         """Begin a new stream. Raise `AlreadyExists` if there is one."""
         kind, _, uuid = stream.partition("-")
-        if not self.is_new(stream) and self.cached_stream(stream).version:
+        if self.is_new(stream):
+            if kind in ("drive", "server", "keypair"):
+                self.created.add(uuid)
+        elif self.cached_stream(stream).version:
             raise AlreadyExists(kind, uuid)
-        if kind in ("drive", "server", "keypair"):
-            self.created.add(uuid)
         self.seen_streams.add(stream)
         self.new_streams.add(stream)
         return NO_STREAM
@@ -522,8 +536,7 @@ class UnitOfWork:
         return Batch(
             events=self.stored,
             guards=[
-                Guard(uuid, self._base.cached_relations(uuid).guard)
-                for uuid in sorted(self.guarded)
+                Guard(uuid, self._relations_below(uuid).guard) for uuid in sorted(self.guarded)
             ],
             puts=puts,
             drops=drops,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ledger.domain.commands.drives import MarkDriveReady
 from ledger.domain.context import ImageData
 from ledger.domain.errors.pools import NotMeasured, PoolSilent
 from ledger.images import pool_thread, watched_pool
 from ledger.images.pool_thread import PASSED_OVER_S, SILENCE_S, Owed, Patience, PoolThread
 from ledger.images.pools import Pool, Room
-from ledger.images.surveys import surveyed, surveyed_blocking
+from ledger.images.surveys import Images, Surveys
 from ledger.images.watched_pool import FILES_FEW, SPACE_S, WatchedPool
 from tests.support.wait import PATIENCE_S, wait_for
 from tests.support.world import Foreseen
@@ -143,9 +144,9 @@ class Pools(Foreseen):
         return [Asked(self.noted), Asked(self.noted)]
 
     def measure(
-        self, images: Sequence[tuple[str, str]], found: dict[str, int | None]
+        self, images: Images, found: dict[str, int | None], *, needed: bool = True
     ) -> Sequence[Owed]:
-        super().measure(images, found)
+        super().measure(images, found, needed=needed)
         return [Asked(self.noted)]
 
 
@@ -160,8 +161,9 @@ async def test_a_command_has_one_patience_for_all_pools() -> None:
         attempt(images)
 
     pools, blocking = Pools(), Pools()
-    await surveyed(pools, attempted)
-    surveyed_blocking(blocking, attempt)
+    command = MarkDriveReady("a")
+    await Surveys(pools).surveyed(command, attempted)
+    Surveys(blocking).surveyed_blocking(command, attempt)
     for noted in (pools.noted, blocking.noted):
         assert (len(noted), len({*noted})) == (4, 1)
         assert noted[0].left_s == SILENCE_S
@@ -233,7 +235,7 @@ def test_those_who_ask_at_once_share_a_measurement(
 
     monkeypatch.setattr(watched_pool, "data_bytes", held)
     found: dict[str, int | None] = {}
-    first = watched.pool.measure("drive", found)
+    first = watched.pool.measure(["drive"], found)
     assert begun.wait(PATIENCE_S)
     waiting = [watched.pool.renew() for _ in range(50)]
     go_on.set()
@@ -257,7 +259,7 @@ def test_a_pool_that_hangs_is_silent(watched: Watched, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(watched_pool, "data_bytes", held)
     found: dict[str, int | None] = {}
-    owed = watched.pool.measure("drive", found)
+    owed = watched.pool.measure(["drive"], found)
     assert begun.wait(PATIENCE_S)
     assert not watched.pool.space.silent
     watched.now = PASSED_OVER_S + 0.1

@@ -17,6 +17,7 @@ from ledger.domain.events.drives import (
 from ledger.domain.events.servers import Mount, Nic, ServerCreated, ServerDefinition, server_stream
 from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.pool_thread import Owed
+from ledger.images.surveys import Images
 
 ME = "account-1"
 SOMEBODY_ELSE = "account-2"
@@ -43,6 +44,9 @@ class Foreseen:
         prefix: str = "new",
         quotas: Quotas = NO_QUOTAS,
         addresses: str = "10.0.0.0/8",
+        *,
+        first_id: int = 1,
+        first_mac: int = 1,
     ) -> None:
         self._pools = pools
         self.quotas = quotas
@@ -51,8 +55,8 @@ class Foreseen:
         self.apart: set[tuple[str, str]] = set()
         self.data: dict[str, int] = {}
         """How much data the images of drives have."""
-        self._ids = count(1)
-        self._macs = count(1)
+        self._ids = count(first_id)
+        self._macs = count(first_mac)
 
     def new_id(self) -> str:
         return f"{self._prefix}-{next(self._ids)}"
@@ -70,7 +74,7 @@ class Foreseen:
         raise refusal
 
     def measure(
-        self, images: Sequence[tuple[str, str]], found: dict[str, int | None]
+        self, images: Images, found: dict[str, int | None], *, needed: bool = True
     ) -> Sequence[Owed]:
         found |= {drive: self.data.get(drive) for _, drive in images}
         return ()

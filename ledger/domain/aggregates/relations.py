@@ -7,7 +7,6 @@ no common row. Each is a pure function of the job, server or tag that it comes f
 The addresses that running servers use are relations of their account, which no two of them share.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
@@ -119,20 +118,21 @@ def change_relations(
 ) -> Relations:
     """Return the relations without some and with others: all at once, since all are copied."""
     servers, tags = set(relations.servers), set(relations.tags)
-    running_jobs, addresses = relations.running_jobs, Counter(relations.addresses)
+    running_jobs, addresses = relations.running_jobs, dict(relations.addresses)
     for relation, n in (*((each, -1) for each in gone), *((each, 1) for each in new)):
         match relation:
             case AttachedTo(server=server):
                 _put(servers, server, n)
             case AddressUsed(ip=ip):
-                addresses[ip] += n
+                addresses[ip] = addresses.get(ip, 0) + n
             case NeededBy():
                 running_jobs += n
             case TaggedBy(tag=tag):
                 _put(tags, tag, n)
             case _:
                 assert_never(relation)
-    return Relations(frozenset(servers), running_jobs, frozenset(tags), +addresses)
+    used = {ip: number for ip, number in addresses.items() if number > 0}
+    return Relations(frozenset(servers), running_jobs, frozenset(tags), used)
 
 
 def _put(among: set[str], uuid: str, n: int) -> None:

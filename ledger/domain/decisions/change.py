@@ -40,6 +40,7 @@ from ledger.domain.events.drives import (
 )
 from ledger.domain.events.profiles import ProfileChanged, profile_stream
 from ledger.domain.events.servers import Mount, ServerChanged, ServerDefinition, server_stream
+from ledger.domain.quotas import Quotas
 
 D = TypeVar("D", bound=Struct)
 
@@ -136,7 +137,7 @@ def edit_server(command: EditServer, state: State, environment: Environment) -> 
         yield from _change_server(server, _replace_given(server.definition, edit), None, command)
     else:
         definition = edited_definition(server.definition, command.edit, command.owner, state)
-        mounts = _check_mounts(state, server, command)
+        mounts = _check_mounts(state, server, command, environment.quotas)
         yield from _change_server(server, definition, mounts, command)
         if command.vnc_password is not None:
             yield SetVncPassword(server.uuid, command.vnc_password)
@@ -185,12 +186,14 @@ def _fit_smp(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition
     return replace(definition, smp=most)
 
 
-def _check_mounts(state: State, server: Server, command: EditServer) -> tuple[Mount, ...] | None:
+def _check_mounts(
+    state: State, server: Server, command: EditServer, quotas: Quotas
+) -> tuple[Mount, ...] | None:
     """Return the wanted mounts; drives that the server already has need no check."""
     if command.mounts is None:
         return None
     had = {mount.drive for mount in server.mounts}
-    check_mountable(command.mounts, command.owner, state, had=had)
+    check_mountable(command.mounts, command.owner, state, quotas, had=had)
     return sorted_mounts(command.mounts)
 
 

@@ -368,8 +368,10 @@ def _say_again(state: State, job: Job, produced: Produced, command: EndJob) -> I
     end, said = command.end, _OUTCOMES[type(command.end)]
     known = produced.late or produced.outcome
     assert known is not None
-    _check_attempt(job, command.attempt)
-    if produced.reason == "lost" and produced.late is None:
+    # Of one that was given up, attempts may be told of that nobody has heard of.
+    if not produced.was_given_up or command.attempt < job.attempt:
+        _check_attempt(job, command.attempt)
+    if produced.was_given_up and produced.late is None:
         yield _told(state, job.uuid, _late(command.attempt, end, said, state.now))
     elif said != known:
         raise errors.EndedOtherwise(job.uuid, known, said)

@@ -479,6 +479,22 @@ def test_only_the_last_attempt_says_how_an_abandoned_job_ended() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "given_up",
+    [ABANDONED, (running(), FailAttempt("j", JobAttemptFailed(1, START)), AbandonJob("j", 1))],
+    ids=["lost", "expired"],
+)
+def test_an_attempt_of_which_nobody_has_heard_says_how_an_abandoned_job_ended(
+    given_up: tuple[Command, ...],
+) -> None:
+    """It began while nobody could be told. What came first stays."""
+    told = given(given_up).when(EndJob("j", 3, DONE))
+    told.then(Fact("job-j", LateReportRecorded(3, "succeeded", START, exit=Exit(0))))
+    again = given(given_up, EndJob("j", 3, DONE))
+    again.when(EndJob("j", 3, DONE)).then()
+    again.when(EndJob("j", 1, BROKEN)).then_refused(EndedOtherwise)
+
+
 def test_nobody_takes_a_job_up_for_too_long() -> None:
     [gone] = given(queued()).when(AbandonJob("j", 0)).events_of("job-j")
     assert isinstance(gone, JobFailed)
