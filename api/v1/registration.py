@@ -20,7 +20,8 @@ from api.text.urls import V1_ROOT
 from api.text.wording import Wording
 from api.v1.attempts import Starts, clock_offset_ms
 from api.v1.bodies import REGISTRATION_BYTES, Strict, read_strictly
-from api.v1.given import (
+from api.v1.end_bodies import NewEnd, end_of
+from api.v1.fields import (
     BUFFERED,
     LONGEST_AGO,
     GivenLabels,
@@ -40,7 +41,6 @@ from api.v1.given import (
 )
 from api.v1.jobs import Jobs, reference
 from api.v1.problems import Problem, bad_value
-from api.v1.saying import NewEnd, end_of
 from ledger.domain.errors.producers import (
     AlreadyRegistered,
     ParentOver,

@@ -14,7 +14,7 @@ from ledger.domain.commands.jobs import UpdateProgress
 from ledger.domain.errors.jobs import JobOver, StaleAttempt
 from ledger.domain.errors.store import StoreFull
 from ledger.domain.events.jobs import Fingerprint
-from ledger.domain.reporting import PROGRESS_INTERVAL_S, silence_allowed_s
+from ledger.domain.report_intervals import PROGRESS_INTERVAL_S, silence_allowed_s
 from ledger.images.background_sync import Checkpoint
 from ledger.images.errors import CopyStopped, PoolMissing
 from ledger.images.pools import Pool

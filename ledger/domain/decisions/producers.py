@@ -90,6 +90,22 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
     Raise `Reserved`, `ReasonReserved`, `NobodyWorks`, `BadLabel`, `TooManyLabels`, `UuidTaken`,
     `JobDiscarded`, `AlreadyRegistered`, `RecordedBefore`, and what the parent refuses, or the end.
     """
+    _check_registration(command)
+    command = _named(command, state)
+    known = state.job(command.job)
+    _check_is_kept(command, known, state)
+    if known is None:
+        yield from _create(command, state)
+        return
+    _check_is_same(known, command)
+    if command.once:
+        raise errors.RecordedBefore(command.job)
+    if command.end is not None:
+        yield from end_job(EndJob(command.job, known.attempt, command.end), state, environment)
+
+
+def _check_registration(command: RegisterJob) -> None:
+    """Refuse what no job can be, whatever is registered already."""
     if command.operation in OPERATIONS:
         raise errors.Reserved(command.operation)
     if command.end is not None:
@@ -97,22 +113,21 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         if command.holder is None:
             raise errors.NobodyWorks(command.job)
     check_labels(command.registered.labels)
-    command = _named(command, state)
-    known = state.job(command.job)
+
+
+def _check_is_kept(command: RegisterJob, known: Job | None, state: State) -> None:
+    """Refuse a job that was discarded, and the uuid that it had."""
     may_be_gone = command.chosen if known is None else known.ended is not None
     if may_be_gone and state.is_spent(command.job):
         if state.spent_owner(command.job) != command.owner:
             raise errors.UuidTaken(command.job)
         raise JobDiscarded(command.job)
-    if known is not None:
-        _check_is_same(known, command)
-        if command.once:
-            raise errors.RecordedBefore(command.job)
-        if command.end is not None:
-            again = EndJob(command.job, known.attempt, command.end)
-            yield from end_job(again, state, environment)
-        return
-    if command.holder is not None and command.registered.ends == "children":
+
+
+def _create(command: RegisterJob, state: State) -> Iterator[Change]:
+    """Begin the job, and its attempt if somebody works on it; end it if it is over."""
+    registered = command.registered
+    if command.holder is not None and registered.ends == "children":
         raise errors.NobodyWorks(command.job)
     root, ordinal = command.job, 0
     if command.parent is not None:
@@ -122,7 +137,6 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         command.job,
         JobCreated(command.operation, command.owner, (), root, command.parent, ordinal),
     )
-    registered = command.registered
     happened_at = min(state.now, registered.happened_at)
     yield _fact(command.job, replace(registered, happened_at=happened_at))
     if command.parent is not None:

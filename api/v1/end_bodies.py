@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.text.wording import Wording
 from api.v1.bodies import Strict, writable
-from api.v1.given import (
+from api.v1.fields import (
     BUFFERED,
     GivenError,
     GivenExit,

@@ -33,8 +33,8 @@ from ledger.domain.producers.progress import STALEST, becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
 from ledger.domain.producers.texts import SALT_BYTES, Words, text_of
 from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
-from ledger.leases.held import HeldBeats, boot_time_s
-from ledger.leases.known import Known, KnownJobs
+from ledger.leases.held_beats import HeldBeats, boot_time_s
+from ledger.leases.known_jobs import Known, KnownJobs
 from ledger.store.tables import spent_ids
 from ledger.store.tables.leases import Renewal
 from ledger.store.writer import Caller
