@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +14,18 @@ from tests.api.calling import BOB
 from tests.support.producing import group, running
 from tests.v1.calling import V1
 from tests.v1.families import Family
-from tests.v1.test_two_nodes import nodes
-
-__all__ = ["nodes"]
+from tests.v1.test_two_nodes import two_nodes
 
 AT_ONCE = 64
 """Requests that wait at the same time."""
 OUTCOMES = ("succeeded", "succeeded", "failed", "cancelled")
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path, ledger_database: str) -> AsyncIterator[tuple[V1, V1]]:
+    """Of which an account may have a job more than 10,000 that run: the one above them."""
+    async with two_nodes(tmp_path, ledger_database, jobs_running_per_account=0) as both:
+        yield both
 
 
 @pytest.mark.parametrize("children", [200, pytest.param(10_000, marks=pytest.mark.long)])
