@@ -23,6 +23,7 @@ from tests.harness import (
     parsing,
 )
 from tests.harness.leaks import nothing_left_behind
+from tests.support.empty import empty_ledger
 from tests.support.fork_server import NEVER_S
 from tests.support.postgres import database, ledger_database, postgres, stop_server
 
@@ -58,7 +59,7 @@ NOT_QUICK = {
     "browser": {"page"},
     "process": {
         *("acceptance", "backup", "cli", "client", "compatibility", "faults"),
-        *("harness", "metrics", "readme", "scripts"),
+        *("harness", "metrics", "readme", "scripts", "trials"),
     },
     "thorough": set[str](),
 }
@@ -134,12 +135,16 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Leave what is collected out of the search for garbage: all of it stays to the end."""
+    """Leave what is collected out of the search for garbage: all of it stays to the end.
+
+    Look for garbage seldom after that: services that come and go made it a tenth of the work.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 
@@ -198,6 +203,12 @@ def _is_worker(config: pytest.Config) -> bool:
 
 def _runs_tests(config: pytest.Config) -> bool:
     return _is_worker(config) or not config.getoption("numprocesses", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_ledger_as_it_is() -> None:
+    """Make it before a test breaks what makes it."""
+    empty_ledger()
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from api.accounts.revocations import Revocation
 from api.accounts.scopes import SCOPES, Scope
 from api.accounts.throttle import Throttle, TooManyAttempts
 from api.data.private_tables import PrivateTables
-from ledger.domain.commands import IssueToken, RemoveTokens
+from ledger.domain.commands.tokens import IssueToken, RemoveTokens
 from ledger.domain.errors import Expected
 from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.events.tokens import TokenIssued

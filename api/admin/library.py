@@ -14,7 +14,7 @@ from api.resources.drives.bodies import SIZE_MOST, default_storage_type
 from api.resources.drives.representation import IMAGE_TYPES, LIBRARY_TEXTS
 from api.service.service import Service
 from ledger.domain.aggregates.drive import LIBRARY, round_up
-from ledger.domain.commands import DeleteDrives
+from ledger.domain.commands.drives import DeleteDrives
 from ledger.domain.events.drives import DriveDefinition, Media
 from ledger.store.writer import Caller
 

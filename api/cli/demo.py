@@ -11,7 +11,7 @@ from api.accounts.service import Account
 from api.resources.drives.bodies import default_storage_type
 from api.service.service import Service
 from api.text.urls import API_ROOT
-from ledger.domain.commands import CloneDrive
+from ledger.domain.commands.drives import CloneDrive
 from ledger.domain.events.drives import DriveDefinition
 from ledger.store.writer import Caller
 

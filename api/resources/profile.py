@@ -13,7 +13,7 @@ from api.http.responses import JsonObject, json_answer
 from api.resources.account_bodies import Profile, ProfileEdit
 from api.service.service import Service
 from api.text.urls import API_ROOT
-from ledger.domain.commands import EditProfile
+from ledger.domain.commands.profiles import EditProfile
 from ledger.domain.errors import NotFound
 from projections.views.read_models import ProfileView
 

@@ -13,8 +13,8 @@ from api.resources.servers.handlers import servers_of
 from api.resources.tag_bodies import NewTag, Tag, TagEdit, represent_tag
 from api.resources.unsupported import empty_list
 from api.service.service import Service
-from ledger.domain import commands
-from ledger.domain.commands import CreateTags, DeleteTag, EditTag
+from ledger.domain.commands import tags as commands
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag
 from ledger.domain.errors.tags import TagNotFound
 from projections.views.filters import Condition
 from projections.views.reader import Named

@@ -606,6 +606,11 @@ UNTIMED = (SEAL, LABELS)
 """What is told without an attempt, and without when it was observed."""
 
 
+def _is_last(kind: str, body: Body) -> bool:
+    """Return whether it ends the job; after the end of an attempt there may be another one."""
+    return kind in (END, SEAL) and body.get("final") is not False
+
+
 class Message(NamedTuple):
     """What the ledger has to be told in this order; figures just replace those before."""
 
@@ -835,7 +840,7 @@ class Courier:
         with self._changed:
             if record.is_ended or self._is_closed:
                 return
-            record.is_ended = kind in (END, SEAL) and body.get("final") is not False
+            record.is_ended = _is_last(kind, body)
             if record.figures and kind in (END, SEAL):
                 self._say(record, REPORT, record.take_figures())
             self._say(record, kind, body if kind in UNTIMED else {**body, "observed_at": _now()})
@@ -1320,7 +1325,7 @@ class Flush:
         registered = {line.job: (left, line) for left, line in lines if line.kind == REGISTER}
         for job in _parents_first(registered):
             yield from self._tell(*registered[job])
-        last = {line.job: line for _, line in lines if line.kind in (END, SEAL)}
+        last = {line.job: line for _, line in lines if _is_last(line.kind, line.body)}
         before = [each for each in lines if each[1].kind != REGISTER]
         for left, line in before:
             if line is not last.get(line.job):

@@ -57,6 +57,12 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
     keypairs_per_account: Annotated[int, number("keypairs of one account")] = 1_000
     things_per_tag: Annotated[int, number("drives and servers that bear one tag")] = 5_000
     tags_per_thing: Annotated[int, number("tags of one drive or server")] = 20
+    servers_per_drive: Annotated[
+        int, number("servers that mount one drive, those of the library apart")
+    ] = 100
+    tag_changes: Annotated[
+        int, number("tags that one request gives to drives and servers, or takes from them")
+    ] = 1_000
     unfinished_uploads: Annotated[
         int, number("uploads of all accounts whose last chunk has not come")
     ] = 1_000
@@ -150,6 +156,8 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
             keypairs=self.keypairs_per_account,
             things_per_tag=self.things_per_tag,
             tags_per_thing=self.tags_per_thing,
+            servers_per_drive=self.servers_per_drive,
+            tag_changes=self.tag_changes,
             unfinished_uploads=self.unfinished_uploads_per_account,
             unfinished_uploads_of_all=self.unfinished_uploads,
             jobs_running=self.jobs_running_per_account,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import replace
 
 from api.http.fields import Representation, about
 from api.http.requests import POSITION
@@ -14,6 +15,7 @@ from api.v1.given import Instance, Moment, Producer, happened_at, holder_of
 from api.v1.jobs import Ignored, Jobs
 from api.v1.representation import Job
 from api.v1.stopping.stops import Cancel
+from ledger.domain.errors.producers import RecordedBefore
 from ledger.domain.events.producers import Holder
 from ledger.domain.producers.commands import TakeUpJob
 from ledger.domain.producers.leases import BEATS_IN_A_LEASE
@@ -81,12 +83,16 @@ class Attempts:
             replaces=body.take_over,
             happened_at=happened_at(body.observed_at, body.sent_at, received_at),
         )
-        await self._jobs.record(request, command, known.uuid)
+        is_new = newest <= body.after
+        try:
+            await self._jobs.record(request, replace(command, once=is_new), known.uuid)
+        except RecordedBefore:  # by another request, at the same moment
+            is_new = False
+            await self._jobs.record(request, command, known.uuid)
         job = await self._jobs.shown(request, known.uuid)
-        begun = job.attempt is not None and job.attempt.n > newest
         offset = clock_offset_ms(received_at, body.sent_at)
         answer = await self._starts.told(request, job, command.holder, offset, given.told)
-        return self._jobs.answer(answer, job, 201 if begun else 200)
+        return self._jobs.answer(answer, job, 201 if is_new else 200)
 
 
 class Starts:

@@ -7,7 +7,7 @@ from api.http.requests import GRANT, owner_of, uuid_in_url
 from api.v1.bodies import REGISTRATION_BYTES, Strict, read_strictly
 from api.v1.given import GivenLabels
 from api.v1.jobs import JobAnswer, Jobs
-from ledger.domain.commands import LabelJob
+from ledger.domain.commands.jobs import LabelJob
 from ledger.domain.errors.jobs import JobNotFound
 
 

@@ -1,6 +1,7 @@
 """`POST /api/v1/jobs` and `PUT /api/v1/jobs/{uuid}`: registering a job."""
 
 import re
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
@@ -40,7 +41,12 @@ from api.v1.given import (
 from api.v1.jobs import Jobs, reference
 from api.v1.problems import Problem, bad_value
 from api.v1.saying import NewEnd, end_of
-from ledger.domain.errors.producers import AlreadyRegistered, ParentOver, ParentUnknown
+from ledger.domain.errors.producers import (
+    AlreadyRegistered,
+    ParentOver,
+    ParentUnknown,
+    RecordedBefore,
+)
 from ledger.domain.events.producers import Ends, JobRegistered, Limits, OnDeadline, Tolerated
 from ledger.domain.producers.commands import RegisterJob
 from ledger.domain.producers.external_ids import ExternalId
@@ -116,14 +122,8 @@ class Registration:
         keep_no_answer(request)  # it has the job's token
         received_at, body = self._now(), given.body
         command = self._command(request, body, received_at, chosen)
-        uuid = self._uuid(command)
-        is_new = self._jobs.known(request, uuid) is None
-        if not is_new:
-            await self._jobs.check_reach(request, uuid)
-        elif body.end is None:
-            await self._jobs.check_running(request)
         try:
-            await self._record(request, command, body, received_at)
+            is_new = await self._record_once(request, command, body, received_at)
         except AlreadyRegistered as error:
             raise self._already_registered(request, error) from None
         uuid = self._uuid(command)
@@ -167,6 +167,22 @@ class Registration:
         external = ExternalId(command.owner, registered.source, registered.external_id)
         found = self._ledger.read(partial(external_ids.job_of, wanted=external))
         return found or command.job
+
+    async def _record_once(
+        self, request: web.Request, command: RegisterJob, body: NewJob, received_at: datetime
+    ) -> bool:
+        """Record it; return whether it was new. Of two that are the same, at once, only one is."""
+        uuid = self._uuid(command)
+        if self._jobs.known(request, uuid) is None:
+            if body.end is None:
+                await self._jobs.check_running(request)
+            with suppress(RecordedBefore):
+                await self._record(request, replace(command, once=True), body, received_at)
+                return True
+            uuid = self._uuid(command)
+        await self._jobs.check_reach(request, uuid)
+        await self._record(request, command, body, received_at)
+        return False
 
     async def _record(
         self, request: web.Request, command: RegisterJob, body: NewJob, received_at: datetime

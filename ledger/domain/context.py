@@ -7,7 +7,7 @@ remains. It need not check that what it creates is new: a taken id is refused as
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Network
 from types import MappingProxyType
@@ -115,8 +115,12 @@ class State(Counts, Protocol):
     def alive(self, root: str) -> Sequence[str]:
         """Return the jobs of this tree on which somebody works as far as is known.
 
-        Whoever comes back to life raises the guard of the tree, if it is below another job.
+        Whoever begins to work on one, or comes back to life, raises the guard of the tree if a job
+        above may end without it.
         """
+
+    def parents(self, jobs: Collection[str]) -> Collection[str]:
+        """Return the jobs that have one of these right below them."""
 
     def is_due(self, job: str, due: int) -> bool:
         """Return whether nothing was heard of the job since its lease was found to end then.

@@ -55,6 +55,9 @@ class Quotas(Struct, frozen=True, kw_only=True, gc=False):
     jobs_kept: int = 0
     things_per_tag: int = 0
     tags_per_thing: int = 0
+    servers_per_drive: int = 0
+    tag_changes: int = 0
+    """By one command, which all others wait for."""
     ledger_bytes_a_day: int = 0
     """Bytes of the events that the account's own commands record."""
 

@@ -5,20 +5,47 @@ and whoever needs the pool gives up after a while. Everybody else goes on.
 """
 
 import asyncio
+import math
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from ledger.domain.errors.pools import PoolSilent
 
 SILENCE_S = 10.0
-"""How long a pool may take for one thing before those who need it are refused."""
-PROMPT_S = 2.0
+"""How long a pool may take for one thing before those who need it are refused.
+
+So long does a request wait in all for the pools that it needs.
+"""
+PASSED_OVER_S = 2.0
 """How long a pool may take before placement passes it over, if there is another."""
 CLOSE_S = 1.0
+
+
+class Patience:
+    """How long somebody still waits, whatever is asked of however many pools."""
+
+    def __init__(
+        self, limit_s: float = math.inf, elapsed_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._left_s = limit_s
+        self._elapsed_s = elapsed_s
+
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self._left_s)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        begun = self._elapsed_s()
+        try:
+            yield
+        finally:
+            self._left_s -= self._elapsed_s() - begun
 
 
 class _Asked(NamedTuple):
@@ -85,23 +112,28 @@ class Owed:
     def has_begun(self) -> bool:
         return self._future.running() or self._future.done()
 
-    def wait(self) -> None:
-        while not self._future.done() and (left_s := self._left_s()):
-            wait([self._future], timeout=left_s)
+    def wait(self, patience: Patience | None = None) -> None:
+        patience = patience or Patience()
+        while not self._future.done() and (left_s := self._left_s(patience)):
+            with patience.waiting():
+                wait([self._future], timeout=left_s)
         if self._future.done():
             self._future.result()
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._answered().__await__()
+        return self.answered(Patience()).__await__()
 
-    async def _answered(self) -> None:
+    async def answered(self, patience: Patience) -> None:
+        """Wait for it; who is cancelled ends only their own wait."""
         answered = asyncio.wrap_future(self._future)
-        while not answered.done() and (left_s := self._left_s()):
-            await asyncio.wait([answered], timeout=left_s)
+        answered.add_done_callback(_heard)
+        while not answered.done() and (left_s := self._left_s(patience)):
+            with patience.waiting():
+                await asyncio.wait([answered], timeout=left_s)
         if answered.done():
             await answered
 
-    def _left_s(self) -> float:
+    def _left_s(self, patience: Patience) -> float:
         """Return how long to wait still; 0 to go on without it."""
         return threading.TIMEOUT_MAX
 
@@ -109,7 +141,8 @@ class Owed:
 class OwedByPool(Owed):
     """Whoever needs it gets `PoolSilent` once the pool has been silent for `SILENCE_S`.
 
-    Whoever does not goes on without it after `PROMPT_S`, even if the pool only has much to do.
+    Or once they have no patience left. Whoever does not need it goes on without it after
+    `PASSED_OVER_S`, even if the pool only has much to do.
     """
 
     def __init__(self, thread: PoolThread, future: Future[None], *, needed: bool) -> None:
@@ -118,11 +151,18 @@ class OwedByPool(Owed):
         self._needed = needed
         self._asked_at = thread.elapsed_s()
 
-    def _left_s(self) -> float:
+    def _left_s(self, patience: Patience) -> float:
         if not self._needed:
             waited_s = self._thread.elapsed_s() - self._asked_at
-            return max(0.0, PROMPT_S - max(waited_s, self._thread.silent_s))
-        left_s = SILENCE_S - self._thread.silent_s
+            left_s = PASSED_OVER_S - max(waited_s, self._thread.silent_s)
+            return max(0.0, min(left_s, patience.left_s))
+        left_s = min(SILENCE_S - self._thread.silent_s, patience.left_s)
         if left_s <= 0:
             raise PoolSilent(self._thread.pool)
-        return left_s
+        return min(left_s, threading.TIMEOUT_MAX)
+
+
+def _heard(answered: asyncio.Future[None]) -> None:
+    """Keep an error from being reported for which nobody waits any more."""
+    if not answered.cancelled():
+        answered.exception()

@@ -1,18 +1,21 @@
 """What commands must know of the pools, read outside of the writer's thread.
 
 A command is decided with what is known. If more is needed, the decision is refused, the pools are
-asked, and the command is decided again. So that this is rare, what the last clone of a source
-needed is read for the next one beforehand.
+asked, and the command is decided again. However many pools it needs, and however often, it waits
+for them no longer than for one. So that this is rare, what the last clone of a source needed is
+read for the next one beforehand.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from ledger.domain.commands import CloneDrive, CloneServer, Command, CreateDrives
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, CreateDrives
+from ledger.domain.commands.servers import CloneServer
 from ledger.domain.context import Environment, ImageData
 from ledger.domain.errors import Refusal
 from ledger.domain.errors.pools import NotMeasured
-from ledger.images.pool_thread import Owed
+from ledger.images.pool_thread import SILENCE_S, Owed, Patience
 
 T = TypeVar("T")
 
@@ -56,11 +59,11 @@ class Surveys:
 
     def surveyed_blocking(self, command: Command, attempt: Callable[[ImageData], T]) -> T:
         """Do the same, for threads other than an event loop's."""
-        survey = self._begin(command)
+        survey, patience = self._begin(command), Patience(SILENCE_S)
         owed = survey.before()
         while True:
             for each in owed:
-                each.wait()
+                each.wait(patience)
             try:
                 return attempt(survey.images)
             except Refusal as refusal:
@@ -132,10 +135,11 @@ async def surveyed(surveyor: Surveyor, attempt: Callable[[ImageData], Awaitable[
 
 
 async def _surveyed(survey: _Survey, attempt: Callable[[ImageData], Awaitable[T]]) -> T:
+    patience = Patience(SILENCE_S)
     owed = survey.before()
     while True:
         for each in owed:
-            await each
+            await each.answered(patience)
         try:
             return await attempt(survey.images)
         except Refusal as refusal:

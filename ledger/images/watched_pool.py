@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ledger.domain.context import PoolSpace
 from ledger.images.errors import ImageError
 from ledger.images.extents import data_bytes
-from ledger.images.pool_thread import PROMPT_S, Owed, PoolThread
+from ledger.images.pool_thread import PASSED_OVER_S, Owed, PoolThread
 from ledger.images.pools import Pool
 
 SPACE_S = 1.0
@@ -29,7 +29,7 @@ class WatchedPool:
     @property
     def space(self) -> PoolSpace:
         """The pool as it was last measured; silent before that, and while it does not answer."""
-        silent = self._thread.silent_s > PROMPT_S or self._measured_at == -math.inf
+        silent = self._thread.silent_s > PASSED_OVER_S or self._measured_at == -math.inf
         return self._space._replace(silent=silent)
 
     @property

@@ -27,7 +27,8 @@ PER_SECOND, BURST = 5, 20
 class Known:
     """A job and what its attempt last said. The marks are the numbers of its newest reports.
 
-    `recorded` is when the last of its reports became an event.
+    `recorded` is when the last of its reports became an event, and `told` the last buffered one
+    that did.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Known:
         self.waiting: Waiting | None = None
         self.heard: datetime | None = None
         self.recorded: datetime | None = None
+        self.told: ProgressReported | None = None
         self.lacks = 0.0
         self.at_s = 0.0
         self.is_read = False
@@ -51,7 +53,7 @@ class Known:
             return
         self.attempt = attempt
         self.live = self.buffered = self.figures = self.heard = self.recorded = None
-        self.waiting = None
+        self.waiting = self.told = None
 
     def drop_words(self) -> None:
         """Forget the message: the words of the job were removed. A held beat may still have it."""

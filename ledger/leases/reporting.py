@@ -29,7 +29,7 @@ from ledger.domain.errors.store import StoreFull, StoreUnreachable
 from ledger.domain.events.producers import Holder, Outcome, ProgressReported
 from ledger.domain.producers.commands import ReportProgress, SeeCancel, TakeUpJob
 from ledger.domain.producers.leases import Lease, lease_of
-from ledger.domain.producers.progress import becomes_event, percent
+from ledger.domain.producers.progress import STALEST, becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
 from ledger.domain.producers.texts import SALT_BYTES, Words, text_of
 from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
@@ -202,16 +202,17 @@ class Reporting:
     ) -> Answer:
         now = self._ledger.clock.now()
         recorded = is_slow = False
-        figures = _figures(report, known, produced, job.attempt)
+        stale = _is_stale(report, known, produced)
+        figures = _figures(report, known, produced, job.attempt, stale=stale)
         if not report.buffered:
             known.heard, known.waiting = now, report.waiting
-        says_more = figures is not None and not report.buffered
+        says_more = figures is not None and not stale
         if says_more and known.attempt == job.attempt:
             known.figures = figures  # before awaiting: its words may be removed meanwhile
         if figures is not None:
-            is_slow = not known.take_turn(self._elapsed_s())
-            event = _event(report, known, figures)
-            if not is_slow and self._is_worth_an_event(event, known, produced, now):
+            is_slow = not report.buffered and not known.take_turn(self._elapsed_s())
+            event = _event(report, figures, stale=stale)
+            if not is_slow and _is_worth_an_event(report, event, known, produced, now):
                 recorded = await self._record(report, event, by)
         if known.unsaid and not report.buffered:
             says_more, known.unsaid = True, False
@@ -222,15 +223,6 @@ class Reporting:
         return await self._answer(
             known, report, recorded=recorded, duplicate=duplicate, is_slow=is_slow
         )
-
-    def _is_worth_an_event(
-        self, event: ProgressReported, known: Known, produced: Produced, now: datetime
-    ) -> bool:
-        assert known.recorded is not None
-        worth = becomes_event(event, produced.reported, now - known.recorded, produced.reports)
-        if worth:
-            known.recorded = now  # another report may come before the event is recorded
-        return worth
 
     async def _record(self, report: Report, event: ProgressReported, by: Caller) -> bool:
         command = ReportProgress(report.job, event, report.buffered, report.words)
@@ -252,8 +244,11 @@ class Reporting:
         now: datetime,
     ) -> None:
         """Let the beat hold for its time; raise `_Moved` if the attempt is over or replaced."""
+        shown = None if figures is None else encode(figures)
         if report.buffered:
-            self._held.hold(Renewal(job.uuid, job.attempt, None, buffered=report.seq))
+            self._held.hold(
+                Renewal(job.uuid, job.attempt, None, buffered=report.seq, figures=shown)
+            )
             return
         assert job.produced is not None
         holds = _holds(report, job.produced, now)
@@ -263,7 +258,7 @@ class Reporting:
             holds // _US,
             now,
             known.live,
-            figures=None if figures is None else encode(figures),
+            figures=shown,
             waiting=None if report.waiting is None else encode(report.waiting),
         )
         if report.waiting is None and self._held.may_hold(job.uuid, job.attempt):
@@ -385,11 +380,33 @@ def _heartbeat(report: Report, known: Known) -> Report:
     return replace(report, said=None, message=None, words=(), seq=None, waiting=waiting)
 
 
-def _figures(report: Report, known: Known, produced: Produced, attempt: int) -> Figures | None:
+def _is_worth_an_event(
+    report: Report, event: ProgressReported, known: Known, produced: Produced, now: datetime
+) -> bool:
+    """Return whether it becomes an event, and note so: another may come before it is recorded.
+
+    Buffered reports come all at once. They count by when that was of which they tell.
+    """
+    assert known.recorded is not None
+    before, since = produced.reported, now - known.recorded
+    if report.buffered:
+        before = known.told or before
+        since = STALEST if known.told is None else event.happened_at - known.told.happened_at
+    worth = becomes_event(event, before, since, produced.reports)
+    if worth and report.buffered:
+        known.told = event
+    elif worth:
+        known.recorded = now
+    return worth
+
+
+def _figures(
+    report: Report, known: Known, produced: Produced, attempt: int, *, stale: bool
+) -> Figures | None:
     """Return how things stand after a report that says so; None for one that says nothing."""
     if report.said is None:
         return None
-    said, before = report.said, None if report.buffered else known.figures
+    said, before = report.said, None if stale else known.figures
     stands = replace(said.report, attempt=attempt, seq=report.seq, message=None)
     if before is not None:
         kept = {field: getattr(before.report, field) for field in _KEPT if field not in said.fields}
@@ -424,19 +441,19 @@ def _highest(one: int | None, other: int | None) -> int | None:
     return max((each for each in (one, other) if each is not None), default=None)
 
 
-def _event(report: Report, known: Known, figures: Figures) -> ProgressReported:
+def _event(report: Report, figures: Figures, *, stale: bool) -> ProgressReported:
     message = None if report.said is None else report.said.report.message
-    stale = _is_stale(report, known, figures)
     return replace(figures.report, message=message, stale=stale)
 
 
-def _is_stale(report: Report, known: Known, figures: Figures) -> bool:
+def _is_stale(report: Report, known: Known, produced: Produced) -> bool:
     """Return whether newer figures were shown before a buffered report came."""
-    if not report.buffered:
+    shown = produced.reported if known.figures is None else known.figures.report
+    if not report.buffered or report.said is None or shown is None:
         return False
-    if report.seq is not None and known.live is not None:
-        return report.seq < known.live
-    return known.heard is not None and figures.report.happened_at < known.heard
+    if report.seq is not None and shown.seq is not None:
+        return report.seq < shown.seq
+    return report.said.report.happened_at < shown.happened_at
 
 
 def _holds(report: Report, produced: Produced, now: datetime) -> timedelta:

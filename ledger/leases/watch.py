@@ -6,8 +6,8 @@ found, so two that find the same record it once.
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import assert_never
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar, assert_never
 
 from ledger.application import Ledger
 from ledger.domain.commands import Command
@@ -20,6 +20,8 @@ from ledger.leases.figures import last_report
 from ledger.store.seam import Cursor
 from ledger.store.tables import leases
 from ledger.store.writer import Caller
+
+T = TypeVar("T")
 
 LOOK_S = 2.0
 """More seldom than a pause of the service time, a quiet service would seem to be away."""
@@ -40,19 +42,25 @@ class Watch:
         self._ledger = ledger
 
     async def look(self) -> None:
-        """Settle all that is over. Raise `StoreFailed`."""
+        """Settle all that is over. Raise `StoreFailed`.
+
+        A job that cannot be settled keeps no other from it; why it could not is raised in the end.
+        """
         if not await asyncio.to_thread(self._ledger.read, leases.some_are_there):
             return
+        failures: list[Exception] = []
         tried: set[tuple[str, int]] = set()
         while True:
             over, late = await self._ledger.write(self._find)
-            await asyncio.gather(*map(self._ask_to_stop, late))
+            await _each(self._ask_to_stop, late, failures)
             new = [lease for lease in over if (lease.job, lease.due) not in tried]
             tried.update((lease.job, lease.due) for lease in new)
-            settled = await asyncio.gather(*map(self._settle, new))
-            await self._correct([lease for lease, done in zip(new, settled, strict=True) if done])
+            settled = await _each(self._settle, new, failures)
+            await self._correct([lease for lease in new if settled.get(lease.job)], failures)
             if not new:
-                return
+                break
+        if failures:
+            raise failures[0]
 
     def _find(self, cursor: Cursor) -> tuple[list[Lease], list[Lease]]:
         leases.be_there(cursor, self._ledger.clock_parameter())
@@ -78,21 +86,22 @@ class Watch:
             return isinstance(error, Refusal) and not isinstance(error, ConcurrentChange)
         return True
 
-    async def _correct(self, over: Sequence[Lease]) -> None:
+    async def _correct(self, over: Sequence[Lease], failures: list[Exception]) -> None:
         """Let rows say what the record does that are as they were: nobody would look at them."""
         found = {lease.job: lease for lease in over}
         left = await asyncio.to_thread(
             self._ledger.read, lambda cursor: leases.find_many(cursor, list(found))
         )
-        same = [job for job, lease in left.items() if lease.due == found[job].due]
-        if same:
-            changes = await asyncio.to_thread(lambda: [self._recorded(job) for job in same])
+        same = [lease for job, lease in left.items() if lease.due == found[job].due]
+        recorded = await _each(self._recorded, same, failures)
+        if recorded:
+            changes = [*recorded.values()]
             await self._ledger.write(lambda cursor: self._change(cursor, changes, found))
 
-    def _recorded(self, uuid: str) -> LeaseChange:
-        job = self._ledger.job(uuid)
+    async def _recorded(self, lease: Lease) -> LeaseChange:
+        job = await asyncio.to_thread(self._ledger.job, lease.job)
         if job is None or job.produced is None:
-            return Forget(uuid)
+            return Forget(lease.job)
         return expected(job, job.produced, self._ledger.clock.now())
 
     def _change(
@@ -108,6 +117,21 @@ class Watch:
                 if change.job in now and now[change.job].due == found[change.job].due
             ],
         )
+
+
+async def _each(
+    act: Callable[[Lease], Awaitable[T]], some: Sequence[Lease], failures: list[Exception]
+) -> dict[str, T]:
+    """Act on each, whatever becomes of the others; return what came of it, by job."""
+    done: dict[str, T] = {}
+    for lease, result in zip(
+        some, await asyncio.gather(*map(act, some), return_exceptions=True), strict=True
+    ):
+        if isinstance(result, BaseException):
+            failures += [result] if isinstance(result, Exception) else []
+        else:
+            done[lease.job] = result
+    return done
 
 
 def _after(lease: Lease) -> Command:

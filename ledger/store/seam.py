@@ -90,6 +90,9 @@ class Projection(Protocol):
     def relations(self, cursor: Cursor, uuid: str) -> Relations:
         """Return the relations of this drive or server according to the live rows."""
 
+    def parents(self, cursor: Cursor, jobs: Sequence[str]) -> set[str]:
+        """Return the jobs that have one of these right below them, according to the live rows."""
+
     def count(self, cursor: Cursor, *, owner: str, kind: Kind) -> int:
         """Return how many things of the kind the owner has; `EVERYBODY` has all accounts'."""
 

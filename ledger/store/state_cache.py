@@ -1,6 +1,6 @@
 """The current state as the writer sees it: a cache of what is committed, over the store."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import starmap
 
@@ -85,6 +85,9 @@ class StateCache:
 
     def alive(self, root: str) -> Sequence[str]:
         return read_patiently(self._store, partial(leases.alive, root=root))
+
+    def parents(self, jobs: Collection[str]) -> set[str]:
+        return read_patiently(self._store, lambda cursor: self._projection.parents(cursor, [*jobs]))
 
     def changes_lease(self, job: str) -> bool:
         return False

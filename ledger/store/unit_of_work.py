@@ -156,6 +156,9 @@ class Base(Protocol):
     def alive(self, root: str) -> Sequence[str]:
         """Return the jobs of this tree on which somebody works; read them anew."""
 
+    def parents(self, jobs: Collection[str]) -> set[str]:
+        """Return the jobs that have one of these right below them."""
+
     def registered_as(self, external: ExternalId) -> str | None:
         """Return the job that has this external id."""
 
@@ -325,7 +328,17 @@ class UnitOfWork:
             for job, change in self.leases.items()
             if isinstance(change, Expect) and change.root == root and change.awaits in ALIVE
         ]
-        return [*staged, *self._base.alive(root)]
+        return [*staged, *(job for job in self._base.alive(root) if job not in self.leases)]
+
+    def parents(self, jobs: Collection[str]) -> set[str]:
+        cached = {job: self.streams.get(job_stream(job)) for job in jobs}
+        staged = {
+            each.state.parent
+            for each in cached.values()
+            if each is not None and isinstance(each.state, Job) and each.state.parent is not None
+        }
+        unknown = [job for job, each in cached.items() if each is None]
+        return staged | self._base.parents(unknown) if unknown else staged
 
     def changes_lease(self, job: str) -> bool:
         return job in self.leases or self._base.changes_lease(job)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import Command, UpdateProgress
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import UpdateProgress
 from ledger.domain.errors.jobs import JobOver, StaleAttempt
 from ledger.domain.errors.store import StoreFull
 from ledger.domain.events.jobs import Fingerprint

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
-from ledger.domain.commands import MarkDriveReady
+from ledger.domain.commands.drives import MarkDriveReady
 from ledger.domain.errors.drives import Busy, DriveBusy, DriveNotFound
 from ledger.domain.errors.uploads import ChunkPresent, NotUploading
 from ledger.images.chunk_layout import Chunking, Extent

@@ -21,7 +21,7 @@ from typing import TypeVar, assert_never
 
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CompleteResize,
     CreateDrives,
     DeleteDrives,

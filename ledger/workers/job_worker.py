@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import FailJob, LoseAttempt, StartAttempt, SucceedJob
+from ledger.domain.commands.jobs import FailJob, LoseAttempt, StartAttempt, SucceedJob
 from ledger.domain.errors import Refusal
 from ledger.domain.errors.store import StoreFailed, StoreUnreachable
 from ledger.domain.events.jobs import Fingerprint, JobCancelled, Role

@@ -1,5 +1,6 @@
 """The pools of all workers, which report them in the database."""
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -27,14 +28,22 @@ class WorkerRegistry:
         self._reader = postgres_reader(url)
         self._pools: list[WorkerPool] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="workers-pools")
+        self._lock = threading.Lock()
+        self._next_look: Owed | None = None
 
     def pools(self) -> Sequence[WorkerPool]:
         """Return the pools, the most recently reported last; none before they were read."""
         return self._pools
 
     def look(self) -> Owed:
-        """Begin to read the pools of all workers. Whoever waits may get `StoreFailed`."""
-        return Owed(self._thread.submit(self._read))
+        """Begin to read the pools of all workers. Whoever waits may get `StoreFailed`.
+
+        All who ask meanwhile share the next look, but none that has begun before they asked.
+        """
+        with self._lock:
+            if self._next_look is None or self._next_look.has_begun:
+                self._next_look = Owed(self._thread.submit(self._read))
+            return self._next_look
 
     def refresh(self, worker: str | None, spaces: Sequence[PoolSpace]) -> None:
         """Read the pools of all workers; report `spaces`, the pools here, if a `worker` has them.

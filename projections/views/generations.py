@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -13,6 +13,7 @@ from ledger.domain.aggregates.relations import Relation, Relations
 from ledger.domain.errors.store import StoreUnfit
 from ledger.domain.events import Event, Recorded
 from ledger.domain.quotas import EVERYBODY, Kind
+from ledger.store.parameters import among
 from ledger.store.postgres.cursor import PgCursor
 from ledger.store.seam import Cursor, Row, RowKey, Rows
 from projections import audit_log, rows
@@ -77,6 +78,10 @@ class InlineProjection:
         generation = live_generation(cursor)
         drop_rows(cursor, generation, drops)
         put_rows(cursor, generation, puts)
+
+    def parents(self, cursor: Cursor, jobs: Sequence[str]) -> set[str]:
+        sql = f"SELECT DISTINCT parent FROM jobs_g{live_generation(cursor)} WHERE uuid IN (...)"
+        return {parent for (parent,) in among(cursor, sql, jobs) if parent is not None}
 
     def relations(self, cursor: Cursor, uuid: str) -> Relations:
         """Return what the live rows say about this drive, server, keypair or account."""

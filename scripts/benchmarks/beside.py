@@ -13,7 +13,7 @@ from api.composition import open_service
 from api.service.ids import new_id
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.domain.commands import CloneDrive, DeleteDrives
+from ledger.domain.commands.drives import CloneDrive, DeleteDrives
 from ledger.store.writer import Caller
 from scripts.benchmarks.support.data_directories import Seeded, ask, image_of, request_bytes, seed
 from scripts.benchmarks.support.images import make_image

@@ -23,7 +23,7 @@ from api.service.ids import new_id
 from api.service.limits import Limits
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.events.jobs import ProgressUpdated
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller

@@ -10,7 +10,7 @@ from api.composition import open_ledger
 from api.service.ids import new_id
 from api.service.settings import Settings
 from ledger.application import Ledger
-from ledger.domain.commands import CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.drives import CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.events.drives import DriveDefinition
 from ledger.store.writer import Caller
 from scripts.benchmarks.support.data_directories import GREEDY, PASSWORD, request_bytes, seed

@@ -13,7 +13,7 @@ from pathlib import Path
 from api.composition import open_ledger
 from api.service.ids import new_id
 from api.service.settings import Settings
-from ledger.domain.commands import CloneServer
+from ledger.domain.commands.servers import CloneServer
 from ledger.store.writer import Caller
 from projections.views.views import REMEMBERED_ANSWERS
 from scripts.benchmarks.support.data_directories import (

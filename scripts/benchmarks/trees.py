@@ -16,7 +16,7 @@ from api.composition import open_service
 from api.service.ids import new_id
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, UpdateProgress
 from ledger.store.writer import Caller
 from scripts.benchmarks.frames import served
 from scripts.benchmarks.support.browsers import chromium, job_page

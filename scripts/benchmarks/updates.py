@@ -17,7 +17,7 @@ from api.service.ids import new_id
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.domain.aggregates import Aggregate, evolve
-from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, UpdateProgress
 from ledger.store.seam import Commit, Cursor, RowKey, Rows
 from ledger.store.seam import Row as Stored
 from ledger.store.writer import Caller

@@ -16,7 +16,9 @@ from api.accounts.service import (
     LoginRefused,
 )
 from api.composition import open_ledger
-from ledger.domain.commands import CreateDrives, CreateServers, EditProfile, NewDrive, NewServer
+from ledger.domain.commands.drives import CreateDrives, NewDrive
+from ledger.domain.commands.profiles import EditProfile
+from ledger.domain.commands.servers import CreateServers, NewServer
 from ledger.domain.events.drives import DriveDefinition
 from ledger.domain.idempotency import Claim
 from ledger.images.pools import Pool

@@ -6,7 +6,7 @@ import pytest
 
 from api.accounts.service import Account
 from api.data.private_tables import PrivateTables
-from ledger.domain.commands import IssueToken, RemoveTokens
+from ledger.domain.commands.tokens import IssueToken, RemoveTokens
 from ledger.domain.errors.store import CommitFailed, StoreUnreachable
 from ledger.store.seam import Batch, Cursor
 from ledger.store.writer import Caller

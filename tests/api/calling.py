@@ -17,13 +17,8 @@ from api.accounts.service import Account, AccountNotFound, LoginRefused
 from api.accounts.websocket_cookie import AsyncCookies, CookieHolder
 from api.service.clocks import now
 from api.service.service import Service
-from ledger.domain.commands import (
-    Command,
-    CreateJob,
-    FailJob,
-    StartAttempt,
-    SucceedJob,
-)
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob
 from ledger.store.writer import Caller
 from tests.harness.evidence import note_request
 from tests.support.wait import PATIENCE_S, wait_until

@@ -10,14 +10,8 @@ from pathlib import Path
 from api.cli.commands.backup import _record, record_restore
 from api.data.location import LEDGER_FILE
 from api.service.ids import new_id
-from ledger.domain.commands import (
-    CreateDrives,
-    CreateJob,
-    MarkDriveReady,
-    NewDrive,
-    StartAttempt,
-    SucceedJob,
-)
+from ledger.domain.commands.drives import CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob
 from ledger.images.pools import Pool
 from ledger.merkle.signed_note import Checkpoint
 from ledger.proofs.checkpoints import checkpoint_of

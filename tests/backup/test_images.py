@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.commands import CompleteResize, CreateDrives, DeleteDrives, NewDrive, ResizeDrive
+from ledger.domain.commands.drives import (
+    CompleteResize,
+    CreateDrives,
+    DeleteDrives,
+    NewDrive,
+    ResizeDrive,
+)
 from ledger.images.pools import Pool
 from projections.maintenance.backup import files as backup_files
 from projections.maintenance.backup.errors import NotBackedUp, NotRestored

@@ -10,7 +10,7 @@ import pytest
 
 from api.http import record
 from ledger.application import Ledger
-from ledger.domain.commands import FailImage
+from ledger.domain.commands.drives import FailImage
 from ledger.domain.errors import Refusal
 from ledger.workers import image_keeper
 from tests.api.calling import DRIVE, SIZE, Answer, Api

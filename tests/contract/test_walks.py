@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ledger.domain.commands import CancelJob, CreateJob, UpdateProgress
+from ledger.domain.commands.jobs import CancelJob, CreateJob, UpdateProgress
 from projections.views import walks
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, UNKNOWN, Api
 from tests.contract.following import shown

@@ -21,8 +21,53 @@ from api.service.service import Service
 from api.service.settings import Settings
 from ledger.application import Ledger
 from ledger.archives import Shelf
-from ledger.domain import commands
 from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
+    CloneDrive,
+    CompleteResize,
+    CreateDrives,
+    DeleteDrives,
+    EditDrive,
+    EditDrives,
+    FailImage,
+    FailResize,
+    MarkDriveReady,
+    NewDrive,
+    ResizeDrive,
+)
+from ledger.domain.commands.housekeeping import (
+    DiscardJobs,
+    ParkStream,
+    RecordArchive,
+    RecordCompaction,
+    RecordRestore,
+    ReleaseStream,
+    SetRetention,
+)
+from ledger.domain.commands.jobs import (
+    CancelJob,
+    CreateJob,
+    FailJob,
+    LabelJob,
+    LoseAttempt,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+from ledger.domain.commands.keypairs import CreateKeypairs, DeleteKeypair, EditKeypair, NewKeypair
+from ledger.domain.commands.profiles import EditProfile
+from ledger.domain.commands.servers import (
+    ChangePower,
+    CloneServer,
+    CreateServers,
+    DeleteServers,
+    EditServer,
+    EditServers,
+    NewServer,
+    ServerEdit,
+)
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag, NewTag
+from ledger.domain.commands.tokens import IssueToken, RemoveTokens
 from ledger.domain.errors import NotFound
 from ledger.domain.events.housekeeping import ArchiveWritten
 from ledger.domain.events.jobs import Resource
@@ -107,13 +152,13 @@ class Asking:
 async def make_dead(api: Api) -> Dead:
     """Make things and discard them all, in a ledger with acts of earlier runs."""
     ledger, retention = api.service.ledger, api.service.retention
-    await api.do(commands.SetRetention(AT_ONCE))
+    await api.do(SetRetention(AT_ONCE))
     for _ in range(2):  # so that there is a compaction that is not the newest
         await api.succeed(await api.job())
         retention.run()
     await api.do(
-        commands.ParkStream("job-that-left", "test", "it cannot be read"),
-        commands.ReleaseStream("job-that-left", skip=False),
+        ParkStream("job-that-left", "test", "it cannot be read"),
+        ReleaseStream("job-that-left", skip=False),
     )
     dead = await _make_things(api)
     discard(ledger, api.service.new_id(), api.service.now())
@@ -123,15 +168,13 @@ async def make_dead(api: Api) -> Dead:
 async def _make_things(api: Api) -> Dead:
     drive = await api.drive()
     server, copy, job, tag, keypair = (api.service.new_id() for _ in range(5))
-    new_keypair = commands.NewKeypair(keypair, "laptop", PUBLIC_KEY)
+    new_keypair = NewKeypair(keypair, "laptop", PUBLIC_KEY)
     with_key = machine(pubkeys=(keypair,))
     await api.do(
-        commands.CreateKeypairs(ALICE.uuid, (new_keypair,)),
-        commands.CreateServers(
-            ALICE.uuid, (commands.NewServer(server, with_key, (mount(drive),), (), "hush"),)
-        ),
-        commands.CreateTags(ALICE.uuid, (commands.NewTag(tag, "fleet", {}, (drive, server)),)),
-        commands.CloneServer(ALICE.uuid, server, copy, job),
+        CreateKeypairs(ALICE.uuid, (new_keypair,)),
+        CreateServers(ALICE.uuid, (NewServer(server, with_key, (mount(drive),), (), "hush"),)),
+        CreateTags(ALICE.uuid, (NewTag(tag, "fleet", {}, (drive, server)),)),
+        CloneServer(ALICE.uuid, server, copy, job),
     )
     found = api.service.ledger.job(job)
     assert found is not None
@@ -139,9 +182,9 @@ async def _make_things(api: Api) -> Dead:
     await api.succeed(child)
     position = api.service.ledger.position
     await api.do(
-        commands.DeleteServers(ALICE.uuid, (server, copy), "all_drives"),
-        commands.DeleteTag(ALICE.uuid, tag),
-        commands.DeleteKeypair(ALICE.uuid, keypair),
+        DeleteServers(ALICE.uuid, (server, copy), "all_drives"),
+        DeleteTag(ALICE.uuid, tag),
+        DeleteKeypair(ALICE.uuid, keypair),
     )
     return Dead(job, child, drive, server, tag, keypair, position)
 
@@ -165,13 +208,13 @@ def stops(service: Service) -> dict[str, int]:
 # Commands
 
 OF_NOTHING_DEAD = {
-    commands.CreateKeypairs,
-    commands.EditProfile,
-    commands.IssueToken,
-    commands.ParkStream,
-    commands.RecordRestore,
-    commands.RemoveTokens,
-    commands.SetRetention,
+    CreateKeypairs,
+    EditProfile,
+    IssueToken,
+    ParkStream,
+    RecordRestore,
+    RemoveTokens,
+    SetRetention,
 }
 """Commands that name nothing that is ever discarded."""
 
@@ -179,42 +222,42 @@ OF_NOTHING_DEAD = {
 def about(dead: Dead) -> list[Command]:
     """Return all other commands, about what is dead; none of them records anything."""
     me, job, drive, server, tag = ALICE.uuid, dead.child, dead.drive, dead.server, dead.tag
-    nowhere = commands.NewDrive("new", disk(storage_type="nowhere"))
-    with_it = commands.NewServer("new", machine(), (mount(drive),), (), "")
-    with_key = commands.NewServer("new", machine(pubkeys=(dead.keypair,)), (), (), "")
+    nowhere = NewDrive("new", disk(storage_type="nowhere"))
+    with_it = NewServer("new", machine(), (mount(drive),), (), "")
+    with_key = NewServer("new", machine(pubkeys=(dead.keypair,)), (), (), "")
     return [
-        commands.CreateDrives(me, (nowhere,), "blank", (drive, server)),
-        commands.MarkDriveReady(drive),
-        commands.FailImage(drive, "why"),
-        commands.EditDrive(me, drive, name="new"),
-        commands.EditDrives((commands.EditDrive(me, drive, name="new"),)),
-        commands.ResizeDrive(me, drive, 1 << 40),
-        commands.CompleteResize(drive),
-        commands.FailResize(drive, "on fire"),
-        commands.DeleteDrives(me, (drive,)),
-        commands.CloneDrive(me, drive, "new", "new job"),
-        commands.CreateServers(me, (with_it,)),
-        commands.CreateServers(me, (with_key,)),
-        commands.EditServer(me, server, commands.ServerEdit(name="new")),
-        commands.EditServers((commands.EditServer(me, server, commands.ServerEdit(name="new")),)),
-        commands.ChangePower(me, server, "start"),
-        commands.DeleteServers(me, (server,)),
-        commands.CloneServer(me, server, "new", "new job"),
-        commands.CreateTags(me, (commands.NewTag("new", "new", {}, (drive,)),)),
-        commands.EditTag(me, tag, name="new"),
-        commands.DeleteTag(me, tag),
-        commands.EditKeypair(me, dead.keypair, "new"),
-        commands.DeleteKeypair(me, dead.keypair),
-        commands.CreateJob(me, "new", "x", (Resource("drives", drive, "source"),)),
-        commands.CreateJob(me, "new", "x", parent=dead.job),
-        commands.CancelJob(me, dead.job),
-        commands.CancelJob(me, job),
-        commands.StartAttempt(job, 2, "w"),
-        commands.LoseAttempt(job, 1),
-        commands.UpdateProgress(job, 1, 100),
-        commands.SucceedJob(job, 1),
-        commands.FailJob(job, 1, "on fire"),
-        commands.LabelJob(me, job, {"env": "prod"}),
+        CreateDrives(me, (nowhere,), "blank", (drive, server)),
+        MarkDriveReady(drive),
+        FailImage(drive, "why"),
+        EditDrive(me, drive, name="new"),
+        EditDrives((EditDrive(me, drive, name="new"),)),
+        ResizeDrive(me, drive, 1 << 40),
+        CompleteResize(drive),
+        FailResize(drive, "on fire"),
+        DeleteDrives(me, (drive,)),
+        CloneDrive(me, drive, "new", "new job"),
+        CreateServers(me, (with_it,)),
+        CreateServers(me, (with_key,)),
+        EditServer(me, server, ServerEdit(name="new")),
+        EditServers((EditServer(me, server, ServerEdit(name="new")),)),
+        ChangePower(me, server, "start"),
+        DeleteServers(me, (server,)),
+        CloneServer(me, server, "new", "new job"),
+        CreateTags(me, (NewTag("new", "new", {}, (drive,)),)),
+        EditTag(me, tag, name="new"),
+        DeleteTag(me, tag),
+        EditKeypair(me, dead.keypair, "new"),
+        DeleteKeypair(me, dead.keypair),
+        CreateJob(me, "new", "x", (Resource("drives", drive, "source"),)),
+        CreateJob(me, "new", "x", parent=dead.job),
+        CancelJob(me, dead.job),
+        CancelJob(me, job),
+        StartAttempt(job, 2, "w"),
+        LoseAttempt(job, 1),
+        UpdateProgress(job, 1, 100),
+        SucceedJob(job, 1),
+        FailJob(job, 1, "on fire"),
+        LabelJob(me, job, {"env": "prod"}),
         *(
             producers.RegisterJob(me, each, "x", registered(), None, HERE, chosen=True)
             for each in (dead.job, job)
@@ -233,10 +276,10 @@ def about(dead: Dead) -> list[Command]:
         producers.SealJob(me, job),
         producers.AbandonJob(job, 1),
         producers.RemoveTexts(me, job),
-        commands.DiscardJobs("new", timedelta(1), START, 0, (), (), ()),
-        commands.RecordArchive("new", ArchiveWritten("never", "", 0, 0, 0, ("never",))),
-        commands.RecordCompaction("never", 0),
-        commands.ReleaseStream("job-that-left", skip=True),
+        DiscardJobs("new", timedelta(1), START, 0, (), (), ()),
+        RecordArchive("new", ArchiveWritten("never", "", 0, 0, 0, ("never",))),
+        RecordCompaction("never", 0),
+        ReleaseStream("job-that-left", skip=True),
     ]
 
 

@@ -2,17 +2,22 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from ledger.domain.errors.pools import PoolSilent
+from ledger.domain.commands.drives import MarkDriveReady
+from ledger.domain.context import ImageData
+from ledger.domain.errors.pools import NotMeasured, PoolSilent
 from ledger.images import pool_thread, watched_pool
-from ledger.images.pool_thread import PROMPT_S, SILENCE_S, Owed, PoolThread
+from ledger.images.pool_thread import PASSED_OVER_S, SILENCE_S, Owed, Patience, PoolThread
 from ledger.images.pools import Pool, Room
+from ledger.images.surveys import Images, Surveys
 from ledger.images.watched_pool import FILES_FEW, SPACE_S, WatchedPool
 from tests.support.wait import PATIENCE_S, wait_for
+from tests.support.world import Foreseen
 
 ROOMY = Room(2**40, 10**9, 2**20)
 
@@ -64,7 +69,7 @@ async def test_whoever_could_do_without_goes_on_sooner(hanging: Hanging) -> None
     """Without an error."""
     hanging.hang()
     owed = hanging.thread.ask(lambda: None, needed=False)
-    hanging.now = PROMPT_S
+    hanging.now = PASSED_OVER_S
     await owed
     owed.wait()
     assert not owed.has_begun
@@ -88,10 +93,80 @@ def test_whoever_could_do_without_waits_for_no_queue(hanging: Hanging) -> None:
     """However soon the pool answers each of those before it."""
     hanging.hang()
     owed = hanging.thread.ask(lambda: None, needed=False)
-    hanging.now = PROMPT_S
+    hanging.now = PASSED_OVER_S
     hanging.thread._busy_since = hanging.now
     owed.wait()
     assert not owed.has_begun
+
+
+async def test_who_has_no_patience_left_waits_for_no_pool(hanging: Hanging) -> None:
+    """Whoever needs it is refused, even if it is only slow; whoever does not goes on."""
+    needed = hanging.hang()
+    wish = hanging.thread.ask(lambda: None, needed=False)
+    elapsed_s = 0.0
+    patience = Patience(SILENCE_S, lambda: elapsed_s)
+    for _ in range(2):
+        with patience.waiting():
+            elapsed_s += SILENCE_S / 2
+    with pytest.raises(PoolSilent):
+        needed.wait(patience)
+    with pytest.raises(PoolSilent):
+        await needed.answered(patience)
+    wish.wait(patience)
+    await wish.answered(patience)
+    assert not wish.has_begun
+
+
+class Asked(Owed):
+    """An answer that is there; it notes with which patience it was awaited."""
+
+    def __init__(self, noted: list[Patience]) -> None:
+        super().__init__(Future())
+        self._future.set_result(None)
+        self._noted = noted
+
+    async def answered(self, patience: Patience) -> None:
+        self._noted.append(patience)
+
+    def wait(self, patience: Patience | None = None) -> None:
+        assert patience is not None
+        self._noted.append(patience)
+
+
+class Pools(Foreseen):
+    """Several pools; an image in each of two is to be measured, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[Patience] = []
+
+    def renew(self) -> Sequence[Owed]:
+        return [Asked(self.noted), Asked(self.noted)]
+
+    def measure(
+        self, images: Images, found: dict[str, int | None], *, needed: bool = True
+    ) -> Sequence[Owed]:
+        super().measure(images, found, needed=needed)
+        return [Asked(self.noted)]
+
+
+async def test_a_command_has_one_patience_for_all_pools() -> None:
+    """However often it asks them: it waits for several no longer than for one."""
+
+    def attempt(images: ImageData) -> None:
+        for missing in sorted({"one", "two"} - images.keys())[:1]:
+            raise NotMeasured((("nfs", missing),))
+
+    async def attempted(images: ImageData) -> None:
+        attempt(images)
+
+    pools, blocking = Pools(), Pools()
+    command = MarkDriveReady("a")
+    await Surveys(pools).surveyed(command, attempted)
+    Surveys(blocking).surveyed_blocking(command, attempt)
+    for noted in (pools.noted, blocking.noted):
+        assert (len(noted), len({*noted})) == (4, 1)
+        assert noted[0].left_s == SILENCE_S
 
 
 def test_an_error_belongs_to_whoever_waits(hanging: Hanging) -> None:
@@ -187,7 +262,7 @@ def test_a_pool_that_hangs_is_silent(watched: Watched, monkeypatch: pytest.Monke
     owed = watched.pool.measure(["drive"], found)
     assert begun.wait(PATIENCE_S)
     assert not watched.pool.space.silent
-    watched.now = PROMPT_S + 0.1
+    watched.now = PASSED_OVER_S + 0.1
     assert (watched.pool.space.silent, watched.pool.hangs) == (True, False)
     watched.now = pool_thread.SILENCE_S + 0.1
     assert watched.pool.hangs

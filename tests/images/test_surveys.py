@@ -8,13 +8,11 @@ from typing import TypeVar
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.servers import (
     CloneServer,
-    CreateDrives,
     CreateServers,
     EditServer,
-    MarkDriveReady,
-    NewDrive,
     NewServer,
     ServerEdit,
 )

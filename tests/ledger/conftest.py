@@ -1,9 +1,17 @@
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ledger.store.writer import group_commit
 from tests.support.opened import Opened
+
+
+@pytest.fixture(autouse=True)
+def unhurried_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is committed together depends on no machine's speed."""
+    monkeypatch.setattr(group_commit, "BATCH_S", math.inf)
 
 
 @pytest.fixture

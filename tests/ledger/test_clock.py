@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.codec import decode
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.errors import Refusal
 from ledger.domain.stamps import microseconds
 from ledger.store.clock import StoreClock

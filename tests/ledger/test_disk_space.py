@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 from msgspec.structs import fields
 
-from ledger.domain.commands import ChangePower, Command
+from ledger.domain.commands import Command
+from ledger.domain.commands.servers import ChangePower
 from ledger.domain.decisions.room import may_be_recorded
 from ledger.domain.disk_space import (
     FREE_LEAST,

@@ -8,7 +8,7 @@ import pytest
 from ledger.domain.aggregates import job as job_state
 from ledger.domain.aggregates.children import Children
 from ledger.domain.aggregates.job import Job, JobState
-from ledger.domain.commands import (
+from ledger.domain.commands.jobs import (
     CancelJob,
     CreateJob,
     FailJob,

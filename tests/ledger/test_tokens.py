@@ -1,7 +1,7 @@
 """Tokens: what is recorded of them, and what is only stored beside the ledger."""
 
 from ledger.codec import encode
-from ledger.domain.commands import IssueToken, RemoveTokens
+from ledger.domain.commands.tokens import IssueToken, RemoveTokens
 from ledger.domain.context import AddToken, DropTokens, Fact
 from ledger.domain.events import Recorded
 from ledger.domain.events.tokens import TokenIssued, TokenRemoved

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from ledger.domain.commands import CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.drives import CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.errors import Refusal
 from tests.support.opened import Opened
 from tests.support.world import ME, disk

@@ -11,26 +11,18 @@ import pytest
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import (
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, DeleteDrives, NewDrive
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.keypairs import CreateKeypairs, DeleteKeypair, NewKeypair
+from ledger.domain.commands.profiles import EditProfile
+from ledger.domain.commands.servers import (
     ChangePower,
-    CloneDrive,
-    Command,
-    CreateDrives,
-    CreateJob,
-    CreateKeypairs,
     CreateServers,
-    DeleteDrives,
-    DeleteKeypair,
     DeleteServers,
-    EditProfile,
     EditServer,
-    NewDrive,
-    NewKeypair,
     NewServer,
     ServerEdit,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
 )
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound
 from ledger.domain.errors.jobs import ProgressWentBack, StaleAttempt

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ledger.domain.commands import CreateTags, NewTag
+from ledger.domain.commands.tags import CreateTags, NewTag
 from ledger.domain.errors.store import StoreFull, StoreUnreachable
 from ledger.domain.events.tags import tag_stream
 from ledger.domain.outcomes import Outcome, outcome_of

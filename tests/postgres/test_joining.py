@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.errors.store import StoreFailed
 from ledger.store.postgres import locks as pg_locks
 from ledger.store.postgres.connections import connect

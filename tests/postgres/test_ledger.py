@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from ledger.store.postgres.cursor import PgCursor
 from projections.views.filters import Condition
 from tests.retention.conftest import Clock

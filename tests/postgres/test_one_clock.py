@@ -19,7 +19,7 @@ from api.service.clocks import Clocks
 from api.service.ids import new_id
 from ledger.archives import Shelf
 from ledger.codec import decode
-from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.domain.errors.store import NoStoreTime
 from ledger.store.clock import TICK
 from ledger.store.patience import STAMP_S

@@ -14,7 +14,8 @@ import pytest
 
 from ledger.codec import decode, encode
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import CloneDrive, CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.drives import CloneDrive
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.domain.events import Recorded
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.store.seam import Batch, Commit

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.domain.commands import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.store.tables.stamps import date_stored
 from projections.views.activity import BUCKETS_MAX, Bucket, _begins, read_activity
 from projections.views.jobs import Life

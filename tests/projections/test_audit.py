@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from ledger.codec import encode, leaf_hash
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events import Event, Recorded
 from ledger.domain.events.drives import DriveReady

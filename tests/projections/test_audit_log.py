@@ -7,19 +7,18 @@ import msgspec
 import pytest
 
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.commands import (
-    ChangePower,
+from ledger.domain.commands.drives import (
     CloneDrive,
     CreateDrives,
-    CreateTags,
     DeleteDrives,
     EditDrive,
     FailResize,
     MarkDriveReady,
     NewDrive,
-    NewTag,
     ResizeDrive,
 )
+from ledger.domain.commands.servers import ChangePower
+from ledger.domain.commands.tags import CreateTags, NewTag
 from ledger.domain.events import (
     Event,
     Recorded,

@@ -3,23 +3,18 @@
 import pytest
 
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.commands import (
-    ChangePower,
+from ledger.domain.commands.drives import (
     CloneDrive,
     CompleteResize,
     CreateDrives,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
-    DeleteServers,
     MarkDriveReady,
     NewDrive,
-    NewServer,
-    NewTag,
     ResizeDrive,
-    StartAttempt,
-    SucceedJob,
 )
+from ledger.domain.commands.jobs import StartAttempt, SucceedJob
+from ledger.domain.commands.servers import ChangePower, CreateServers, DeleteServers, NewServer
+from ledger.domain.commands.tags import CreateTags, NewTag
 from ledger.domain.decisions.placement import place_server
 from tests.support.opened import Opened
 from tests.support.read_models import drives_of, tags_of

@@ -16,26 +16,18 @@ import pytest
 from api.resources.frames import frames
 from ledger.codec import decode
 from ledger.domain.aggregates.housekeeping import Terms
-from ledger.domain.commands import (
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
-    Command,
     CreateDrives,
-    CreateJob,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
-    DeleteServers,
-    FailJob,
     MarkDriveReady,
     NewDrive,
-    NewServer,
-    NewTag,
-    SetRetention,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
 )
+from ledger.domain.commands.housekeeping import SetRetention
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.servers import CloneServer, CreateServers, DeleteServers, NewServer
+from ledger.domain.commands.tags import CreateTags, NewTag
 from ledger.domain.errors.store import ReadCut, StoreFailed
 from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.domain.events.producers import JobCancelRequested

@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.domain.commands import (
-    CreateDrives,
-    CreateServers,
-    CreateTags,
-    NewDrive,
-    NewServer,
-    NewTag,
-)
+from ledger.domain.commands.drives import CreateDrives, NewDrive
+from ledger.domain.commands.servers import CreateServers, NewServer
+from ledger.domain.commands.tags import CreateTags, NewTag
 from projections.tables import fold_case
 from projections.views.filters import Condition, NamedLookup
 from tests.support.opened import Opened

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain.commands import CreateJob, RecordRestore, SetRetention
+from ledger.domain.commands.housekeeping import RecordRestore, SetRetention
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import EndJob, RegisterJob, RequestCancel
 from ledger.store.sqlite.backup import copy_ledger

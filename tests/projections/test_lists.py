@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.domain.commands import CreateDrives, CreateJob, CreateTags, NewDrive, NewTag
+from ledger.domain.commands.drives import CreateDrives, NewDrive
+from ledger.domain.commands.jobs import CreateJob
+from ledger.domain.commands.tags import CreateTags, NewTag
 from projections.tables import TABLES
 from projections.views import lists
 from projections.views.filters import Condition

@@ -9,8 +9,39 @@ from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ledger.domain import commands as c
 from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
+    CloneDrive,
+    CompleteResize,
+    CreateDrives,
+    DeleteDrives,
+    EditDrive,
+    FailResize,
+    MarkDriveReady,
+    NewDrive,
+    ResizeDrive,
+)
+from ledger.domain.commands.jobs import (
+    CancelJob,
+    CreateJob,
+    FailJob,
+    LabelJob,
+    LoseAttempt,
+    StartAttempt,
+    SucceedJob,
+    UpdateProgress,
+)
+from ledger.domain.commands.servers import (
+    ChangePower,
+    CloneServer,
+    CreateServers,
+    DeleteServers,
+    EditServer,
+    NewServer,
+    Recurse,
+    ServerEdit,
+)
+from ledger.domain.commands.tags import CreateTags, DeleteTag, NewTag
 from ledger.domain.errors import Refusal
 from ledger.domain.events.servers import PowerAction
 from projections.views.read_models import JobTree
@@ -102,28 +133,28 @@ class Histories(RuleBasedStateMachine):
         definition = disk() if cd else cdrom()
         uuid = self.new("drive")
         self.do(
-            c.CreateDrives(owner, (c.NewDrive(uuid, definition),), "blank"),
+            CreateDrives(owner, (NewDrive(uuid, definition),), "blank"),
             self.model.create_drive(owner, uuid, definition.media),
         )
         if ready:
-            self.do(c.MarkDriveReady(uuid), self.model.mark_ready(uuid))
+            self.do(MarkDriveReady(uuid), self.model.mark_ready(uuid))
 
     @rule(which=WHICH)
     def mark_ready(self, which: int) -> None:
         uuid = self.pick(self.drives, which)
-        self.do(c.MarkDriveReady(uuid), self.model.mark_ready(uuid))
+        self.do(MarkDriveReady(uuid), self.model.mark_ready(uuid))
 
     @rule(owner=OWNERS, which=st.lists(WHICH, min_size=1, max_size=2))
     def delete_drives(self, owner: str, which: list[int]) -> None:
         uuids = [self.pick(self.drives, one) for one in which]
-        self.do(c.DeleteDrives(owner, tuple(uuids)), self.model.delete_drives(owner, uuids))
+        self.do(DeleteDrives(owner, tuple(uuids)), self.model.delete_drives(owner, uuids))
 
     @rule(owner=OWNERS, which=WHICH)
     def clone_drive(self, owner: str, which: int) -> None:
         source = self.pick(self.drives, which)
         destination, job = self.new("drive"), self.new("job")
         self.do(
-            c.CloneDrive(owner, source, destination, job),
+            CloneDrive(owner, source, destination, job),
             self.model.clone_drive(owner, source, destination, job),
         )
 
@@ -131,9 +162,9 @@ class Histories(RuleBasedStateMachine):
     def resize(self, owner: str, which: int, gib: int, *, well: bool | None) -> None:
         """And let it end, well or not; or leave it."""
         uuid = self.pick(self.drives, which)
-        self.do(c.ResizeDrive(owner, uuid, gib * GIB), self.model.resize(owner, uuid, gib))
+        self.do(ResizeDrive(owner, uuid, gib * GIB), self.model.resize(owner, uuid, gib))
         if well is not None:
-            command = c.CompleteResize(uuid) if well else c.FailResize(uuid, "on fire")
+            command = CompleteResize(uuid) if well else FailResize(uuid, "on fire")
             self.do(command, self.model.end_resize(uuid, well=well))
 
     # Servers
@@ -144,7 +175,7 @@ class Histories(RuleBasedStateMachine):
         uuid = self.new("server")
         mounts = tuple(mount(drive, nth) for nth, drive in enumerate(drives))
         self.do(
-            c.CreateServers(owner, (c.NewServer(uuid, machine(), mounts, (), uuid),)),
+            CreateServers(owner, (NewServer(uuid, machine(), mounts, (), uuid),)),
             self.model.create_server(owner, uuid, drives),
         )
 
@@ -153,10 +184,10 @@ class Histories(RuleBasedStateMachine):
         which=WHICH,
         recurse=st.sampled_from(["none", "disks", "cdroms", "all_drives"]),
     )
-    def delete_server(self, owner: str, which: int, recurse: c.Recurse) -> None:
+    def delete_server(self, owner: str, which: int, recurse: Recurse) -> None:
         uuid = self.pick(self.servers, which)
         self.do(
-            c.DeleteServers(owner, (uuid,), recurse), self.model.delete_server(owner, uuid, recurse)
+            DeleteServers(owner, (uuid,), recurse), self.model.delete_server(owner, uuid, recurse)
         )
 
     @rule(owner=OWNERS, which=WHICH, drives=st.lists(WHICH, max_size=4))
@@ -165,20 +196,20 @@ class Histories(RuleBasedStateMachine):
         wanted = [self.pick(self.drives, one) for one in drives]
         mounts = tuple(mount(drive, nth) for nth, drive in enumerate(wanted))
         self.do(
-            c.EditServer(owner, uuid, c.ServerEdit(), mounts),
+            EditServer(owner, uuid, ServerEdit(), mounts),
             self.model.set_mounts(owner, uuid, wanted),
         )
 
     @rule(owner=OWNERS, which=WHICH, action=ACTIONS)
     def switch(self, owner: str, which: int, action: PowerAction) -> None:
         uuid = self.pick(self.servers, which)
-        self.do(c.ChangePower(owner, uuid, action), self.model.switch(owner, uuid, action))
+        self.do(ChangePower(owner, uuid, action), self.model.switch(owner, uuid, action))
 
     @rule(owner=OWNERS, which=WHICH)
     def clone_server(self, owner: str, which: int) -> None:
         source = self.pick(self.servers, which)
         destination, job = self.new("server"), self.new("job")
-        command = c.CloneServer(owner, source, destination, job)
+        command = CloneServer(owner, source, destination, job)
         copies: list[tuple[str, str]] = []
         try:
             self.opened.do(command)
@@ -211,27 +242,27 @@ class Histories(RuleBasedStateMachine):
         bearers += [self.pick(self.servers, one) for one in servers]
         uuid = self.new("tag")
         self.do(
-            c.CreateTags(owner, (c.NewTag(uuid, uuid, {}, tuple(bearers)),)),
+            CreateTags(owner, (NewTag(uuid, uuid, {}, tuple(bearers)),)),
             self.model.create_tag(owner, uuid, bearers),
         )
 
     @rule(owner=OWNERS, which=WHICH)
     def delete_tag(self, owner: str, which: int) -> None:
         uuid = self.pick(self.tags, which)
-        self.do(c.DeleteTag(owner, uuid), self.model.delete_tag(owner, uuid))
+        self.do(DeleteTag(owner, uuid), self.model.delete_tag(owner, uuid))
 
     @rule(owner=OWNERS, which=WHICH, tags=st.lists(st.integers(0, 3), max_size=3))
     def tag_drive(self, owner: str, which: int, tags: list[int]) -> None:
         uuid, wanted = self.pick(self.drives, which), [self.pick(self.tags, one) for one in tags]
         self.do(
-            c.EditDrive(owner, uuid, tags=tuple(wanted)), self.model.tag_drive(owner, uuid, wanted)
+            EditDrive(owner, uuid, tags=tuple(wanted)), self.model.tag_drive(owner, uuid, wanted)
         )
 
     @rule(owner=OWNERS, which=WHICH, tags=st.lists(st.integers(0, 3), max_size=3))
     def tag_server(self, owner: str, which: int, tags: list[int]) -> None:
         uuid, wanted = self.pick(self.servers, which), [self.pick(self.tags, one) for one in tags]
         self.do(
-            c.EditServer(owner, uuid, c.ServerEdit(), tags=tuple(wanted)),
+            EditServer(owner, uuid, ServerEdit(), tags=tuple(wanted)),
             self.model.tag_server(owner, uuid, wanted),
         )
 
@@ -242,7 +273,7 @@ class Histories(RuleBasedStateMachine):
         parent = self.pick(self.jobs, which) if nested else None
         uuid = self.new("job")
         self.do(
-            c.CreateJob(owner, uuid, "x", parent=parent), self.model.create_job(owner, uuid, parent)
+            CreateJob(owner, uuid, "x", parent=parent), self.model.create_job(owner, uuid, parent)
         )
 
     @rule(which=WHICH)
@@ -254,9 +285,9 @@ class Histories(RuleBasedStateMachine):
         parent = running[which % len(running)]
         known, uuid = self.model.jobs[parent], self.new("job")
         attempt = known.attempt + 1
-        self.do(c.StartAttempt(parent, attempt, "w"), self.model.start(parent, attempt))
+        self.do(StartAttempt(parent, attempt, "w"), self.model.start(parent, attempt))
         self.do(
-            c.CreateJob(known.owner, uuid, "x", parent=parent),
+            CreateJob(known.owner, uuid, "x", parent=parent),
             self.model.create_job(known.owner, uuid, parent),
         )
 
@@ -273,12 +304,12 @@ class Histories(RuleBasedStateMachine):
         attempt = max(0, (known.attempt if known else 0) + (what == "start") - (late == 0))
         match what:
             case "start":
-                self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+                self.do(StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
             case "lose":
-                self.do(c.LoseAttempt(uuid, attempt), self.model.lose(uuid, attempt))
+                self.do(LoseAttempt(uuid, attempt), self.model.lose(uuid, attempt))
             case "progress":
                 self.do(
-                    c.UpdateProgress(uuid, attempt, percent),
+                    UpdateProgress(uuid, attempt, percent),
                     self.model.progress(uuid, attempt, percent),
                 )
             case _:
@@ -286,14 +317,14 @@ class Histories(RuleBasedStateMachine):
 
     def end(self, uuid: str, attempt: int, *, well: bool) -> None:
         if well:
-            self.do(c.SucceedJob(uuid, attempt), self.model.succeed(uuid, attempt))
+            self.do(SucceedJob(uuid, attempt), self.model.succeed(uuid, attempt))
         else:
-            self.do(c.FailJob(uuid, attempt, "on fire"), self.model.fail(uuid, attempt))
+            self.do(FailJob(uuid, attempt, "on fire"), self.model.fail(uuid, attempt))
 
     @rule(owner=OWNERS, which=WHICH)
     def cancel(self, owner: str, which: int) -> None:
         uuid = self.pick(self.jobs, which)
-        self.do(c.CancelJob(owner, uuid), self.model.cancel(owner, uuid))
+        self.do(CancelJob(owner, uuid), self.model.cancel(owner, uuid))
 
     @rule(
         owner=OWNERS,
@@ -304,7 +335,7 @@ class Histories(RuleBasedStateMachine):
     def label(self, owner: str, which: int, key: str, value: str | None) -> None:
         uuid = self.pick(self.jobs, which)
         labels, removed = ({}, (key,)) if value is None else ({key: value}, ())
-        self.do(c.LabelJob(owner, uuid, labels, removed), self.labelled(owner, uuid, key, value))
+        self.do(LabelJob(owner, uuid, labels, removed), self.labelled(owner, uuid, key, value))
 
     def labelled(self, owner: str, uuid: str, key: str, value: str | None) -> Refused:
         """Label it in the model."""
@@ -319,10 +350,10 @@ class Histories(RuleBasedStateMachine):
                 return
             uuid = running[which % len(running)]
             attempt = self.model.jobs[uuid].attempt + 1
-            self.do(c.StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
+            self.do(StartAttempt(uuid, attempt, "w"), self.model.start(uuid, attempt))
             for percent in percents:
                 self.do(
-                    c.UpdateProgress(uuid, attempt, percent),
+                    UpdateProgress(uuid, attempt, percent),
                     self.model.progress(uuid, attempt, percent),
                 )
             if well is not None:

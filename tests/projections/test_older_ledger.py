@@ -13,7 +13,9 @@ import pytest
 from api.composition import open_ledger
 from api.data.location import LEDGER_FILE
 from api.service.service import OpenLedger
-from ledger.domain.commands import CancelJob, CloneDrive, EditDrive, EditProfile, ResizeDrive
+from ledger.domain.commands.drives import CloneDrive, EditDrive, ResizeDrive
+from ledger.domain.commands.jobs import CancelJob
+from ledger.domain.commands.profiles import EditProfile
 from ledger.domain.errors.store import StoreFailed
 from ledger.images.pools import Pool
 from ledger.store.sqlite.connections import sqlite_reader

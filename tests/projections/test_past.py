@@ -11,7 +11,7 @@ from hypothesis.stateful import rule
 
 from api.resources.jobs.representation import Job, represent_job
 from ledger.archives import Shelf
-from ledger.domain.commands import SetRetention
+from ledger.domain.commands.housekeeping import SetRetention
 from ledger.domain.errors.jobs import JobDiscarded
 from ledger.store.seam import Commit
 from ledger.store.sqlite.connections import sqlite_reader

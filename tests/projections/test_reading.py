@@ -6,19 +6,15 @@ from contextlib import closing
 
 import pytest
 
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CloneDrive,
     CreateDrives,
-    CreateJob,
     DeleteDrives,
-    DeleteServers,
-    FailJob,
     MarkDriveReady,
     NewDrive,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
 )
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.servers import DeleteServers
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 from tests.support.opened import CALLER, Opened

@@ -11,24 +11,17 @@ from pathlib import Path
 import pytest
 
 import projections.maintenance.rebuild
-from ledger.domain.commands import (
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
-    Command,
     CreateDrives,
-    CreateJob,
-    CreateTags,
     DeleteDrives,
-    DeleteServers,
-    DeleteTag,
-    FailJob,
     MarkDriveReady,
     NewDrive,
-    NewTag,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
 )
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.servers import CloneServer, DeleteServers
+from ledger.domain.commands.tags import CreateTags, DeleteTag, NewTag
 from ledger.domain.errors.store import StoreFailed, UnknownEvent
 from ledger.store.seam import Cursor, Log
 from ledger.store.sqlite.long_reads import LongReads

@@ -1,6 +1,7 @@
 """What a change of one thing changes of others, and what is in motion."""
 
-from ledger.domain.commands import CreateDrives, DeleteDrives, FailJob, NewDrive, StartAttempt
+from ledger.domain.commands.drives import CreateDrives, DeleteDrives, NewDrive
+from ledger.domain.commands.jobs import FailJob, StartAttempt
 from projections.views import jobs
 from projections.views.read_models import OwnedResource
 from tests.support.opened import Opened

@@ -12,15 +12,8 @@ from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.keypair import Keypair
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.commands import (
-    CreateDrives,
-    CreateTags,
-    DeleteTag,
-    EditDrive,
-    EditTag,
-    NewDrive,
-    NewTag,
-)
+from ledger.domain.commands.drives import CreateDrives, EditDrive, NewDrive
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag, NewTag
 from ledger.domain.producers.standing import state_of
 from ledger.store.parameters import timestamp
 from ledger.store.seam import Batch

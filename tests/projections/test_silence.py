@@ -6,16 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.commands import (
-    CloneDrive,
-    CreateDrives,
-    CreateJob,
-    LabelJob,
-    MarkDriveReady,
-    NewDrive,
-    StartAttempt,
-    UpdateProgress,
-)
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.jobs import CreateJob, LabelJob, StartAttempt, UpdateProgress
 from ledger.store.parameters import timestamp
 from projections.views.jobs import silent_jobs
 from tests.retention.conftest import Clock

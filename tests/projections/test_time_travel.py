@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger.archives import Shelf
-from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.store import parameters
 from ledger.store.tables import streams
 from ledger.store.tables.streams import Span

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ledger.archives import Shelf
 from ledger.codec import encode
-from ledger.domain.commands import RecordArchive
+from ledger.domain.commands.housekeeping import RecordArchive
 from ledger.domain.events import Event, Recorded
 from ledger.domain.events.housekeeping import (
     DiscardedTree,

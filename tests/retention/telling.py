@@ -1,15 +1,7 @@
 """What the tests of retention do, and look at, time and again."""
 
-from ledger.domain.commands import (
-    CloneDrive,
-    CreateDrives,
-    CreateJob,
-    MarkDriveReady,
-    NewDrive,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
-)
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from tests.support.retained import Retained
 from tests.support.world import ME, disk
 

@@ -12,7 +12,9 @@ import pytest
 import projections.maintenance.retention.compaction
 import projections.maintenance.retention.service
 from ledger.archives import ArchivedTree, Written
-from ledger.domain.commands import Command, DeleteDrives, DiscardJobs, RecordArchive
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import DeleteDrives
+from ledger.domain.commands.housekeeping import DiscardJobs, RecordArchive
 from ledger.domain.errors.store import UnreadableStream
 from ledger.store.seam import Log, LoggedEvent
 from ledger.store.sqlite.store import SqliteStore

@@ -11,7 +11,7 @@ import pytest
 
 from ledger.archives.trees import ArchivedJob
 from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS
-from ledger.domain.commands import LabelJob
+from ledger.domain.commands.jobs import LabelJob
 from ledger.domain.events.jobs import job_stream
 from projections.tables import JobRow
 from projections.time_travel.past import Past

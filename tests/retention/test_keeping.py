@@ -7,16 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS
-from ledger.domain.commands import (
-    CloneDrive,
-    CreateDrives,
-    CreateJob,
-    DeleteDrives,
-    FailJob,
-    NewDrive,
-    StartAttempt,
-    SucceedJob,
-)
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, DeleteDrives, NewDrive
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob
 from ledger.domain.errors.housekeeping import KeepOutOfRange, NotDue
 from ledger.domain.events.housekeeping import RetentionPolicySet
 from ledger.store.seam import Log

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from ledger.codec import name_of
-from ledger.domain.commands import Command, DiscardJobs, LabelJob
+from ledger.domain.commands import Command
+from ledger.domain.commands.housekeeping import DiscardJobs
+from ledger.domain.commands.jobs import LabelJob
 from ledger.domain.errors.jobs import JobDiscarded
 from ledger.domain.producers.commands import AbandonJob, EndJob, LoseProducer, RegisterJob
 from ledger.store.seam import Batch

@@ -3,7 +3,8 @@
 import pytest
 
 from ledger.domain.aggregates.housekeeping import Parking
-from ledger.domain.commands import CloneDrive, CreateJob, DeleteDrives, StartAttempt
+from ledger.domain.commands.drives import CloneDrive, DeleteDrives
+from ledger.domain.commands.jobs import CreateJob, StartAttempt
 from ledger.domain.errors.housekeeping import NotParked
 from ledger.domain.errors.store import UnknownEvent
 from projections.time_travel.past import Past

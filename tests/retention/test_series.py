@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS, Terms
-from ledger.domain.commands import DiscardJobs
+from ledger.domain.commands.housekeeping import DiscardJobs
 from ledger.domain.producers.commands import AbandonJob, End, EndJob, LoseProducer
 from ledger.domain.retention_policy import SERIES_KEPT, Run, stays
 from ledger.store.tables import guards

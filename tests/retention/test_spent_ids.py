@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ledger.domain.commands import Command, LabelJob
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import LabelJob
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.domain.errors.producers import AlreadyRegistered, UuidTaken
 from ledger.domain.events.producers import Holder

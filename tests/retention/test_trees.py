@@ -9,7 +9,7 @@ import pytest
 
 from ledger.domain.aggregates import evolve
 from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS
-from ledger.domain.commands import CancelJob, CreateJob
+from ledger.domain.commands.jobs import CancelJob, CreateJob
 from ledger.domain.events import Event, Recorded
 from ledger.domain.events.housekeeping import DiscardedTree, JobsDiscarded
 from ledger.domain.events.jobs import ChildAttached, JobCreated, JobSucceeded

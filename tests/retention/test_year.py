@@ -7,15 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from ledger.domain.commands import (
-    CloneServer,
-    CreateServers,
-    DeleteServers,
-    NewServer,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
-)
+from ledger.domain.commands.jobs import StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.servers import CloneServer, CreateServers, DeleteServers, NewServer
 from tests.retention.conftest import Clock
 from tests.support.retained import Retained
 from tests.support.story import STORY

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ledger.application import Ledger
-from ledger.domain.commands import CreateDrives, NewDrive
+from ledger.domain.commands.drives import CreateDrives, NewDrive
 from ledger.domain.errors.store import StoreFailed
 from ledger.store.sqlite.store import SqliteStore
 from projections.views.generations import InlineProjection

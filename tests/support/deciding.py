@@ -61,6 +61,9 @@ class _Nothing:
     def alive(self, _: str) -> Sequence[str]:
         return ()
 
+    def parents(self, _: object) -> set[str]:
+        return set()
+
     def registered_as(self, _: ExternalId) -> str | None:
         return None
 

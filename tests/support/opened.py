@@ -25,6 +25,7 @@ from projections.tables import TABLES, select_all
 from projections.views.generations import InlineProjection, live_generation
 from projections.views.snapshot import Snapshot
 from projections.views.views import Views
+from tests.support.empty import empty_ledger
 from tests.support.wait import PATIENCE_S
 from tests.support.world import ME, Foreseen, Ticking
 
@@ -60,6 +61,8 @@ class Opened:
         return InlineProjection()
 
     def open_store(self, projection: InlineProjection) -> Store:
+        if not self.file.exists():
+            self.file.write_bytes(empty_ledger())
         return SqliteStore(self.file, projection, clock=self.now)
 
     def open_views(self) -> Views:

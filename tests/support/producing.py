@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
-from ledger.domain.commands import Command, LabelJob
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import LabelJob
 from ledger.domain.events.jobs import JobCancelled, JobFailed, JobSucceeded
 from ledger.domain.events.producers import (
     Ends,

@@ -5,17 +5,16 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from ledger.domain.aggregates.drive import Drive
-from ledger.domain.commands import (
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CloneDrive,
-    Command,
     CreateDrives,
-    CreateTags,
     DeleteDrives,
     EditDrive,
     MarkDriveReady,
     NewDrive,
-    NewTag,
 )
+from ledger.domain.commands.tags import CreateTags, NewTag
 from ledger.store.seam import Cursor
 from ledger.store.tables import sessions
 from tests.support.opened import Opened

@@ -1,34 +1,34 @@
 """A short history in which most things happen: a ledger worth rebuilding and auditing."""
 
-from ledger.domain.commands import (
-    CancelJob,
-    ChangePower,
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
-    Command,
     CreateDrives,
-    CreateJob,
-    CreateKeypairs,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
-    DeleteKeypair,
-    DeleteServers,
-    DeleteTag,
     EditDrive,
-    EditProfile,
+    MarkDriveReady,
+    NewDrive,
+)
+from ledger.domain.commands.jobs import (
+    CancelJob,
+    CreateJob,
     FailJob,
     LabelJob,
     LoseAttempt,
-    MarkDriveReady,
-    NewDrive,
-    NewKeypair,
-    NewServer,
-    NewTag,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
 )
+from ledger.domain.commands.keypairs import CreateKeypairs, DeleteKeypair, NewKeypair
+from ledger.domain.commands.profiles import EditProfile
+from ledger.domain.commands.servers import (
+    ChangePower,
+    CloneServer,
+    CreateServers,
+    DeleteServers,
+    NewServer,
+)
+from ledger.domain.commands.tags import CreateTags, DeleteTag, NewTag
 from ledger.domain.events.jobs import Resource
 from ledger.domain.events.servers import IpConf, Nic
 from tests.support.producing import PRODUCED

@@ -44,6 +44,9 @@ class Foreseen:
         prefix: str = "new",
         quotas: Quotas = NO_QUOTAS,
         addresses: str = "10.0.0.0/8",
+        *,
+        first_id: int = 1,
+        first_mac: int = 1,
     ) -> None:
         self._pools = pools
         self.quotas = quotas
@@ -52,8 +55,8 @@ class Foreseen:
         self.apart: set[tuple[str, str]] = set()
         self.data: dict[str, int] = {}
         """How much data the images of drives have."""
-        self._ids = count(1)
-        self._macs = count(1)
+        self._ids = count(first_id)
+        self._macs = count(first_mac)
 
     def new_id(self) -> str:
         return f"{self._prefix}-{next(self._ids)}"

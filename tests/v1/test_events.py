@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.v1.events import decode_cursor, encode_cursor
-from ledger.domain.commands import RecordRestore
+from ledger.domain.commands.housekeeping import RecordRestore
 from ledger.domain.producers.commands import EndJob
 from projections.views.events import Place
 from tests.api.calling import ALICE, AUDITOR, BOB, Answer

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from tests.api.calling import ALICE, AUDITOR, BOB, UNKNOWN
 from tests.v1.calling import V1
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.v1.stopping import plans
-from ledger.domain.commands import LabelJob
+from ledger.domain.commands.jobs import LabelJob
 from ledger.domain.producers.commands import EndJob
 from tests.api.calling import ALICE, BOB
 from tests.support.producing import DONE, queued, running

@@ -1,4 +1,4 @@
-"""Cancellation through two nodes of one ledger in PostgreSQL."""
+"""Requests through two nodes of one ledger in PostgreSQL, at the same moment."""
 
 import asyncio
 import shutil
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
@@ -20,8 +21,10 @@ from tests.api.unhurried import unhurried
 from tests.support.api_server import ApiServer
 from tests.support.producing import STOPPED, group, queued, running
 from tests.support.wait import wait_until
-from tests.v1.calling import V1
+from tests.v1.calling import V1, problem_of
 from tests.v1.families import Family
+from tests.v1.meeting import meet
+from tests.v1.test_registration import HERE, JOB
 
 
 @asynccontextmanager
@@ -83,3 +86,51 @@ async def test_both_nodes_may_be_asked_at_once(nodes: tuple[V1, V1]) -> None:
             topics = [topic for _, topic, _ in log.stream(f"job-{family[name]}")]
             assert topics.count("job-cancel-requested/1") <= 1
             assert sum(topic.startswith("job-cancelled/") for topic in topics) == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"end": {"outcome": "succeeded"}}], ids=["begins", "is over"])
+async def test_of_registrations_that_are_the_same_one_is_new(
+    nodes: tuple[V1, V1], monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    """Twice through each node, before any of them is recorded: one job, with one token."""
+    meet(monkeypatch, 4, *(each.service.ledger for each in nodes))
+    puts = (each.put(f"/jobs/{JOB}", {**HERE, **more}) for each in (*nodes, *nodes))
+    answers = await asyncio.gather(*puts)
+    assert sorted(each.status for each in answers) == [200, 200, 200, 201]
+    assert len({(each.json["job"]["uuid"], each.json["token"]) for each in answers}) == 1
+    monkeypatch.undo()
+    named = {**HERE, **more, "source": "//nas", "external_id": "photos@1"}
+    meet(monkeypatch, 4, *(each.service.ledger for each in nodes))
+    answers = await asyncio.gather(*(each.post("/jobs", named) for each in (*nodes, *nodes)))
+    assert sorted(each.status for each in answers) == [200, 200, 200, 201]
+    assert len({each.json["job"]["uuid"] for each in answers}) == 1
+
+
+async def test_of_registrations_by_two_processes_one_is_refused(
+    nodes: tuple[V1, V1], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two instances never share an attempt."""
+    meet(monkeypatch, 2, *(each.service.ledger for each in nodes))
+    said = ({**HERE, "instance": name} for name in ("here", "there"))
+    puts = (one.put(f"/jobs/{JOB}", body) for one, body in zip(nodes, said, strict=True))
+    answers = await asyncio.gather(*puts)
+    assert sorted(each.status for each in answers) == [201, 409]
+    (refused,) = (problem_of(each) for each in answers if each.status == 409)
+    assert (refused["type"], refused["attempt"]) == ("already-registered", 1)
+
+
+async def test_two_workers_take_up_the_same_job(
+    nodes: tuple[V1, V1], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has it, and is told so however often it asks at once; the other hears whose it is."""
+    await nodes[0].put(f"/jobs/{JOB}", {**HERE, "queued": True})
+    meet(monkeypatch, 4, *(each.service.ledger for each in nodes))
+    takes = (
+        one.post(f"/jobs/{JOB}/attempts", {"after": 0, "instance": name})
+        for one in nodes
+        for name in ("worker", "other")
+    )
+    answers = await asyncio.gather(*takes)
+    assert sorted(each.status for each in answers) == [200, 201, 409, 409]
+    assert {problem_of(each)["type"] for each in answers if each.status == 409} == {"attempt-taken"}
+    assert len({each.json["token"] for each in answers if each.status < 300}) == 1

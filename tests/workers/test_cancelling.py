@@ -12,7 +12,8 @@ from api.composition import open_ledger
 from api.service.service import OpenLedger
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import CancelJob, CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.jobs import CancelJob
 from ledger.domain.events.drives import DriveDefinition, drive_stream
 from ledger.domain.events.jobs import job_stream
 from ledger.images.pools import Pool

@@ -13,7 +13,7 @@ from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.aggregates.drive import Drive
-from ledger.domain.commands import CreateDrives, DeleteDrives, NewDrive
+from ledger.domain.commands.drives import CreateDrives, DeleteDrives, NewDrive
 from ledger.domain.errors.drives import DriveNotFound
 from ledger.domain.errors.uploads import ChunkPresent, NotUploading, UploadGone
 from ledger.domain.events.drives import DriveDefinition, DriveOrigin, drive_stream

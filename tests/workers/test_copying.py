@@ -16,15 +16,9 @@ from api.service.service import OpenLedger
 from ledger.codec import decode
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import (
-    CloneDrive,
-    Command,
-    CreateDrives,
-    MarkDriveReady,
-    NewDrive,
-    StartAttempt,
-    UpdateProgress,
-)
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.jobs import StartAttempt, UpdateProgress
 from ledger.domain.errors.store import StoreFull
 from ledger.domain.events.drives import DriveDefinition, drive_stream
 from ledger.domain.events.jobs import ProgressUpdated, job_stream

@@ -9,7 +9,7 @@ import pytest
 
 from api.composition import open_service
 from api.service.settings import Settings
-from ledger.domain.commands import CreateDrives, NewDrive
+from ledger.domain.commands.drives import CreateDrives, NewDrive
 from ledger.domain.events.drives import DriveDefinition
 from ledger.images.chunk_layout import Chunking
 from ledger.store.writer import Caller

@@ -12,7 +12,7 @@ from api.composition import open_service
 from api.resources.drives.representation import represent_drive
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.domain.commands import CreateDrives, NewDrive
+from ledger.domain.commands.drives import CreateDrives, NewDrive
 from ledger.domain.events.drives import DriveDefinition
 from ledger.images.errors import PoolFull
 from ledger.images.incoming_image import IncomingImage

@@ -10,7 +10,13 @@ from api.composition import open_service
 from api.service.service import Service
 from api.service.settings import Settings
 from ledger.domain.aggregates.drive import Drive
-from ledger.domain.commands import CreateDrives, DeleteDrives, EditDrive, NewDrive, ResizeDrive
+from ledger.domain.commands.drives import (
+    CreateDrives,
+    DeleteDrives,
+    EditDrive,
+    NewDrive,
+    ResizeDrive,
+)
 from ledger.domain.events.drives import DriveDefinition, drive_stream
 from ledger.images.files import grow
 from ledger.store.writer import Caller

@@ -149,7 +149,7 @@ def _record(data: Path, epoch: int, checkpoint: str) -> None:
 
 async def record_restore(ledger: Ledger, epoch: int, checkpoint: str) -> None:
     """Begin the epoch after a restore up to the checkpoint."""
-    from ledger.domain.commands import RecordRestore
+    from ledger.domain.commands.housekeeping import RecordRestore
     from ledger.store.writer import Caller
 
     await ledger.execute(RecordRestore(new_id(), epoch, checkpoint), Caller("system", ""))

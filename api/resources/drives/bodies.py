@@ -26,8 +26,8 @@ from api.http.fields import (
     make_partial,
 )
 from api.http.not_applied import differing
-from ledger.domain import commands
 from ledger.domain.aggregates.drive import SIZE_STEP, round_up
+from ledger.domain.commands.drives import EditDrive
 from ledger.domain.events import drives
 from ledger.domain.events.drives import DriveDefinition
 from ledger.domain.operations import OPERATIONS
@@ -219,7 +219,7 @@ def default_storage_type(pools: Mapping[str, Pool]) -> str:
     return DEFAULT_STORAGE_TYPE if DEFAULT_STORAGE_TYPE in types or not types else types[0]
 
 
-def ignored(edit: commands.EditDrive, drive: DriveView) -> list[str]:
+def ignored(edit: EditDrive, drive: DriveView) -> list[str]:
     """Return the fields that the edit gives and the drive does not have: its server runs."""
     given = {
         "media": edit.media,

@@ -32,8 +32,8 @@ from api.resources.drives.bodies import (
 from api.resources.drives.representation import DRIVE_LIST_FIELDS, represent_drive
 from api.resources.drives.uploads import Uploads
 from api.service.service import Service
-from ledger.domain import commands
-from ledger.domain.commands import (
+from ledger.domain.commands import drives as commands
+from ledger.domain.commands.drives import (
     CloneDrive,
     CreateDrives,
     DeleteDrives,

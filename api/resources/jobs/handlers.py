@@ -32,7 +32,7 @@ from api.resources.references import references
 from api.resources.schema import describe_jobs
 from api.resources.walks import walk_asked
 from api.service.service import Service
-from ledger.domain.commands import CancelJob
+from ledger.domain.commands.jobs import CancelJob
 from ledger.domain.errors.jobs import JobNotFound
 from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import RequestCancel

@@ -23,8 +23,8 @@ from api.resources.keypairs.bodies import (
 from api.resources.keypairs.keys import KeyMaker, SshKeys, read_public_key
 from api.resources.references import references
 from api.service.service import Service
-from ledger.domain import commands
-from ledger.domain.commands import CreateKeypairs, DeleteKeypair, EditKeypair
+from ledger.domain.commands import keypairs as commands
+from ledger.domain.commands.keypairs import CreateKeypairs, DeleteKeypair, EditKeypair
 from ledger.domain.errors.keypairs import KeypairNotFound
 from projections.views.read_models import KeypairView
 from projections.views.snapshot import Snapshot

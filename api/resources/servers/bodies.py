@@ -32,8 +32,8 @@ from api.http.fields import (
     make_partial,
 )
 from api.http.not_applied import differing
-from ledger.domain import commands
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ, sorted_mounts
+from ledger.domain.commands import servers as commands
 from ledger.domain.events import servers
 from ledger.domain.events.servers import PowerAction, ServerDefinition
 from projections.views.read_models import ServerView

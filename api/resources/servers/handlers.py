@@ -45,7 +45,7 @@ from api.resources.servers.bodies import (
 )
 from api.resources.servers.representation import SERVER_LIST_FIELDS, represent_server
 from api.service.service import Service
-from ledger.domain.commands import (
+from ledger.domain.commands.servers import (
     ChangePower,
     CreateServers,
     DeleteServers,

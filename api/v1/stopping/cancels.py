@@ -18,7 +18,8 @@ from api.http.streams import read_in_lane
 from api.service.service import Service
 from api.v1.bodies import SMALL_BYTES, Strict, read_strictly
 from api.v1.stopping.stops import Cancel, may_know, shown
-from ledger.domain.commands import CancelJob, Command
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import CancelJob
 from ledger.domain.errors.jobs import JobNotFound, JobOver
 from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import ForceEnd, RequestCancel

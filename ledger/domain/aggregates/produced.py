@@ -93,6 +93,11 @@ class Produced(Struct, frozen=True, gc=False):
         return self.registered.ends == "children"
 
     @property
+    def was_given_up(self) -> bool:
+        """Whether it ended because nothing more was heard of whoever had worked on it."""
+        return self.reason in ("lost", "expired") and self.attempt > 0
+
+    @property
     def stops_below(self) -> bool:
         """Whether the jobs below are asked to stop: by a request, or because of how it ended."""
         if self.cancel is not None:

@@ -95,9 +95,11 @@ def decide(command: Command, state: State, environment: Environment) -> Iterator
     kept. What it makes is within the owner's quotas.
     """
     require_room(command, state)
+    check_changes = tags.changes_checked(command, environment.quotas)
     for decided in _DECISIONS[type(command)](command, state, environment):
         yield decided
         if isinstance(decided, Fact):
             for holding in begun_by(decided.event):
                 check_quota(holding, state, environment.quotas)
             tags.check_tagging(decided, state, environment.quotas)
+            check_changes(decided)

@@ -8,17 +8,15 @@ from msgspec.structs import asdict, replace
 
 from ledger.domain.aggregates.drive import Drive, round_up
 from ledger.domain.aggregates.server import CPU_PER_SMP_LEAST_MHZ, Server, sorted_mounts
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CompleteResize,
     EditDrive,
     EditDrives,
-    EditProfile,
-    EditServer,
-    EditServers,
     FailResize,
     ResizeDrive,
-    ServerEdit,
 )
+from ledger.domain.commands.profiles import EditProfile
+from ledger.domain.commands.servers import EditServer, EditServers, ServerEdit
 from ledger.domain.context import Change, Environment, Fact, SetPersonal, SetVncPassword, State
 from ledger.domain.decisions.create import check_mountable
 from ledger.domain.decisions.delete import check_not_in_job, check_not_running, running_server
@@ -42,6 +40,7 @@ from ledger.domain.events.drives import (
 )
 from ledger.domain.events.profiles import ProfileChanged, profile_stream
 from ledger.domain.events.servers import Mount, ServerChanged, ServerDefinition, server_stream
+from ledger.domain.quotas import Quotas
 
 D = TypeVar("D", bound=Struct)
 
@@ -138,7 +137,7 @@ def edit_server(command: EditServer, state: State, environment: Environment) -> 
         yield from _change_server(server, _replace_given(server.definition, edit), None, command)
     else:
         definition = edited_definition(server.definition, command.edit, command.owner, state)
-        mounts = _check_mounts(state, server, command)
+        mounts = _check_mounts(state, server, command, environment.quotas)
         yield from _change_server(server, definition, mounts, command)
         if command.vnc_password is not None:
             yield SetVncPassword(server.uuid, command.vnc_password)
@@ -187,12 +186,14 @@ def _fit_smp(definition: ServerDefinition, edit: ServerEdit) -> ServerDefinition
     return replace(definition, smp=most)
 
 
-def _check_mounts(state: State, server: Server, command: EditServer) -> tuple[Mount, ...] | None:
+def _check_mounts(
+    state: State, server: Server, command: EditServer, quotas: Quotas
+) -> tuple[Mount, ...] | None:
     """Return the wanted mounts; drives that the server already has need no check."""
     if command.mounts is None:
         return None
     had = {mount.drive for mount in server.mounts}
-    check_mountable(command.mounts, command.owner, state, had=had)
+    check_mountable(command.mounts, command.owner, state, quotas, had=had)
     return sorted_mounts(command.mounts)
 
 

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from ledger.domain.aggregates.drive import LIBRARY, Drive, round_up
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import CloneDrive, CloneServer
+from ledger.domain.commands.drives import CloneDrive
+from ledger.domain.commands.servers import CloneServer
 from ledger.domain.context import (
     Change,
     CopyVncPassword,
@@ -19,6 +20,7 @@ from ledger.domain.context import (
     State,
 )
 from ledger.domain.decisions.change import edited_definition
+from ledger.domain.decisions.create import check_sharing
 from ledger.domain.decisions.jobs import begin_job, end_in_success
 from ledger.domain.decisions.naming import clone_name
 from ledger.domain.decisions.ownership import own_server, visible_drive
@@ -65,6 +67,7 @@ def clone_server(command: CloneServer, state: State, environment: Environment) -
     made: list[tuple[Drive, str, str]] = []
     for mount, drive in zip(source.mounts, drives, strict=True):
         if drive.definition.media == "cdrom":
+            check_sharing(drive, state, environment.quotas)
             mounts.append(mount)
             continue
         copy, job = environment.new_id(), environment.new_id()

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 
 from ledger.domain.aggregates.drive import LIBRARY, Drive
-from ledger.domain.commands import CreateDrives, CreateServers, FailImage, MarkDriveReady
+from ledger.domain.commands.drives import CreateDrives, FailImage, MarkDriveReady
+from ledger.domain.commands.servers import CreateServers
 from ledger.domain.context import (
     Change,
     Environment,
@@ -24,8 +25,10 @@ from ledger.domain.errors.drives import (
     DriveNotFound,
     LibraryDrive,
 )
+from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.events.drives import DriveCreated, DriveImageFailed, DriveReady, drive_stream
 from ledger.domain.events.servers import Mount, ServerCreated, server_stream
+from ledger.domain.quotas import Quotas
 
 
 def create_drives(
@@ -91,7 +94,7 @@ def create_servers(
     """
     for new in command.servers:
         check_pubkeys(new.definition.pubkeys, command.owner, state)
-        check_mountable(new.mounts, command.owner, state)
+        check_mountable(new.mounts, command.owner, state, environment.quotas)
         created = ServerCreated(command.owner, new.definition, new.mounts, new.nics)
         yield Fact(server_stream(new.server), created)
         yield SetVncPassword(new.server, new.vnc_password)
@@ -99,27 +102,43 @@ def create_servers(
 
 
 def check_mountable(
-    mounts: Sequence[Mount], owner: str, state: State, *, had: Container[str] = ()
+    mounts: Sequence[Mount],
+    owner: str,
+    state: State,
+    quotas: Quotas,
+    *,
+    had: Container[str] = (),
 ) -> None:
     """Check that a server may have these mounts; drives that it already `had` need no check.
 
     Raise `DriveNotFound`, `LibraryDrive` for a disk of the library, or `DriveAlreadyMounted` for a
     disk that does not allow it and is attached to another server, or to this one twice. A drive
-    that is still being cloned may be attached.
+    that is still being cloned may be attached. Raise `QuotaExceeded` for one of too many servers.
     """
     for number, mount in enumerate(mounts):
         twice = mount.drive in {earlier.drive for earlier in mounts[:number]}
         if twice or mount.drive not in had:
-            _check_drive(mount.drive, owner, state, twice=twice)
+            drive = visible_drive(state, mount.drive, owner)
+            _check_drive(drive, state, twice=twice)
+            check_sharing(drive, state, quotas)
 
 
-def _check_drive(uuid: str, owner: str, state: State, *, twice: bool) -> None:
-    drive = visible_drive(state, uuid, owner)
+def check_sharing(drive: Drive, state: State, quotas: Quotas) -> None:
+    """Raise `QuotaExceeded` if as many servers mount the drive as may.
+
+    Its deletion changes all of them. Those of the library are deleted by the operator alone.
+    """
+    servers = state.relations(drive.uuid).servers
+    if drive.owner != LIBRARY and 0 < quotas.servers_per_drive <= len(servers):
+        raise QuotaExceeded("servers-per-drive", quotas.servers_per_drive)
+
+
+def _check_drive(drive: Drive, state: State, *, twice: bool) -> None:
     if drive.definition.media == "cdrom":
         return
     if drive.owner == LIBRARY:
-        raise LibraryDrive(uuid)
+        raise LibraryDrive(drive.uuid)
     if drive.definition.allow_multimount:
         return
     if twice or state.relations(drive.uuid).servers:
-        raise DriveAlreadyMounted(uuid)
+        raise DriveAlreadyMounted(drive.uuid)

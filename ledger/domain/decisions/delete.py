@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from ledger.domain.aggregates.drive import LIBRARY, Drive
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import DeleteDrives, DeleteServers, Recurse
+from ledger.domain.commands.drives import DeleteDrives
+from ledger.domain.commands.servers import DeleteServers, Recurse
 from ledger.domain.context import Change, DropVncPassword, Environment, Fact, State
 from ledger.domain.decisions.ownership import own_drive, own_server
 from ledger.domain.errors.drives import Busy, DriveBusy

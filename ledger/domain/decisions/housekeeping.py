@@ -15,7 +15,7 @@ from ledger.domain.aggregates.housekeeping import (
     Terms,
 )
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import (
+from ledger.domain.commands.housekeeping import (
     DiscardJobs,
     ParkStream,
     RecordArchive,

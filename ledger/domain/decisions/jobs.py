@@ -8,7 +8,7 @@ last child to end settles the parent, and so on upwards.
 from collections.abc import Iterator, Mapping, Sequence
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import (
+from ledger.domain.commands.jobs import (
     CancelJob,
     CreateJob,
     FailJob,

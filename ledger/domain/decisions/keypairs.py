@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ledger.domain.commands import CreateKeypairs, DeleteKeypair, EditKeypair
+from ledger.domain.commands.keypairs import CreateKeypairs, DeleteKeypair, EditKeypair
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.ownership import own_keypair
 from ledger.domain.errors.keypairs import OtherPublicKey, UnknownKeypair

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import ChangePower
+from ledger.domain.commands.servers import ChangePower
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.decisions.addresses import keep_addresses, start_addresses
 from ledger.domain.decisions.ownership import own_server

@@ -88,7 +88,7 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
     The external id finds it, whatever uuid the command has.
 
     Raise `Reserved`, `ReasonReserved`, `NobodyWorks`, `BadLabel`, `TooManyLabels`, `UuidTaken`,
-    `JobDiscarded`, `AlreadyRegistered`, and what the parent refuses, or the end.
+    `JobDiscarded`, `AlreadyRegistered`, `RecordedBefore`, and what the parent refuses, or the end.
     """
     if command.operation in OPERATIONS:
         raise errors.Reserved(command.operation)
@@ -106,6 +106,8 @@ def register_job(command: RegisterJob, state: State, environment: Environment) -
         raise JobDiscarded(command.job)
     if known is not None:
         _check_is_same(known, command)
+        if command.once:
+            raise errors.RecordedBefore(command.job)
         if command.end is not None:
             again = EndJob(command.job, known.attempt, command.end)
             yield from end_job(again, state, environment)
@@ -186,23 +188,30 @@ def _parent(state: State, uuid: str, owner: str) -> Job:
         raise errors.TooManyChildren(uuid, CHILDREN_MOST)
     if depth(state, above) == DEPTH_LIMIT:
         raise TooDeep(uuid, DEPTH_LIMIT)
-    if _may_be_abandoned(state, above):
+    if above.lost or _losses(above) >= LOSSES_TOLD or _may_end_above(state, above):
         state.guard(above.root)
     return above
 
 
 def _rest_on_those_above(state: State, job: Job) -> None:
-    """Let whoever abandons a job above this one hear that somebody works on it."""
-    if job.parent is not None and _may_be_abandoned(state, state.job(job.parent)):
+    """Let whoever ends a job above this one hear that somebody works on it."""
+    if _may_end_above(state, job):
         state.guard(job.root)
 
 
-def _may_be_abandoned(state: State, job: Job | None) -> bool:
-    """Return whether this job is lost, or one above it."""
-    while job is not None:
-        if job.lost or _losses(job) >= LOSSES_TOLD:
+def _may_end_above(state: State, job: Job) -> bool:
+    """Return whether a job above this one may end while this one goes on.
+
+    Groups end after those below them, unless they are abandoned.
+    """
+    while job.parent is not None:
+        above = state.job(job.parent)
+        if above is None:
+            return False
+        is_group = above.produced is not None and above.produced.is_group
+        if not is_group or above.lost or _losses(above) >= LOSSES_TOLD:
             return True
-        job = None if job.parent is None else state.job(job.parent)
+        job = above
     return False
 
 
@@ -224,6 +233,8 @@ def take_up_job(command: TakeUpJob, state: State, environment: Environment) -> I
     if command.after != job.attempt:
         is_own = _instance(produced.holder) == command.holder.instance
         if is_own and command.after == job.attempt - 1:
+            if command.once:
+                raise errors.RecordedBefore(command.job)
             return
         raise errors.AttemptTaken(command.job, job.attempt)
     if not (produced.queued or command.replaces or _is_lost(state, job, produced)):
@@ -337,16 +348,10 @@ def end_job(command: EndJob, state: State, environment: Environment) -> Iterator
 
 
 def _check_alone(state: State, job: Job) -> None:
-    """Check that nobody works on a sub-job. Whoever registers another meets the end of this job."""
-    below = [state.job(child.uuid) for child in job.children if child.ended is None]
-    running = [each for each in below if each is not None and _is_worked_on(each)]
+    """Check that nobody works on a job below. Whoever registers another meets the end of this."""
+    running = _working_below(state, job)
     if running:
-        raise errors.ChildrenRunning(job.uuid, len(running))
-
-
-def _is_worked_on(job: Job) -> bool:
-    queued = job.produced is not None and job.produced.queued
-    return job.state == "started" and not (job.lost or queued)
+        raise errors.ChildrenRunning(job.uuid, running)
 
 
 def _check_reason(said: End | JobAttemptFailed) -> None:
@@ -363,8 +368,10 @@ def _say_again(state: State, job: Job, produced: Produced, command: EndJob) -> I
     end, said = command.end, _OUTCOMES[type(command.end)]
     known = produced.late or produced.outcome
     assert known is not None
-    _check_attempt(job, command.attempt)
-    if produced.reason == "lost" and produced.late is None:
+    # Of one that was given up, attempts may be told of that nobody has heard of.
+    if not produced.was_given_up or command.attempt < job.attempt:
+        _check_attempt(job, command.attempt)
+    if produced.was_given_up and produced.late is None:
         yield _told(state, job.uuid, _late(command.attempt, end, said, state.now))
     elif said != known:
         raise errors.EndedOtherwise(job.uuid, known, said)
@@ -478,7 +485,7 @@ def abandon_job(command: AbandonJob, state: State, environment: Environment) -> 
         can_be, error = not produced.sealed, _seen_of(job, produced) or "nobody sealed it"
     else:
         can_be, error = job.lost or _is_lost_unrecorded(produced), "its producer fell silent"
-    if can_be and _something_works_below(state, job):
+    if can_be and _working_below(state, job):
         yield awaited_again(job, produced, state.now, _look_again_s(produced))
     elif can_be:
         yield from _end(state, job.uuid, _abandoned(error))
@@ -495,24 +502,23 @@ def remove_texts(command: RemoveTexts, state: State, environment: Environment) -
     yield DropTexts((job.uuid,))
 
 
-def _something_works_below(state: State, job: Job) -> bool:
-    """Return whether somebody works on a job below this one, and rest on it if nobody does."""
+def _working_below(state: State, job: Job) -> int:
+    """Return how many sub-jobs somebody works on, or below which; rest on it if nobody does.
+
+    None of them is read: there may be thousands.
+    """
     if not job.children:
-        return False
+        return 0
     state.guard(job.root)
-    alive = state.alive(job.root)
-    if any(job.children.get(uuid) for uuid in alive):
-        return True  # the others need not be read
-    return any(_is_below(state, uuid, job) for uuid in alive)
-
-
-def _is_below(state: State, uuid: str, job: Job) -> bool:
-    above = state.job(uuid)
-    while above is not None and above.parent is not None:
-        if above.parent == job.uuid:
-            return True
-        above = state.job(above.parent)
-    return False
+    working = set(state.alive(job.root)) - {job.uuid}
+    seen: set[str] = set()
+    while working:
+        below = sum(job.children.get(uuid) is not None for uuid in working)
+        if below:
+            return below
+        seen |= working
+        working = {*state.parents(working)} - seen
+    return 0
 
 
 def _look_again_s(produced: Produced) -> float:

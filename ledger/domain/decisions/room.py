@@ -4,31 +4,28 @@
 `ledger.images.pools.Pool` decides what may be written into an image.
 """
 
-from ledger.domain.commands import (
-    CancelJob,
-    ChangePower,
-    Command,
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CompleteResize,
     DeleteDrives,
-    DeleteKeypair,
-    DeleteServers,
-    DeleteTag,
-    DiscardJobs,
     FailImage,
-    FailJob,
     FailResize,
-    LoseAttempt,
     MarkDriveReady,
+)
+from ledger.domain.commands.housekeeping import (
+    DiscardJobs,
     ParkStream,
     RecordArchive,
     RecordCompaction,
     RecordRestore,
     ReleaseStream,
-    RemoveTokens,
     SetRetention,
-    StartAttempt,
-    SucceedJob,
 )
+from ledger.domain.commands.jobs import CancelJob, FailJob, LoseAttempt, StartAttempt, SucceedJob
+from ledger.domain.commands.keypairs import DeleteKeypair
+from ledger.domain.commands.servers import ChangePower, DeleteServers
+from ledger.domain.commands.tags import DeleteTag
+from ledger.domain.commands.tokens import RemoveTokens
 from ledger.domain.context import PoolSpace, State
 from ledger.domain.disk_space import DiskState
 from ledger.domain.errors.pools import PoolsFull

@@ -1,9 +1,12 @@
 """Tags: labels that an owner puts on drives and servers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ledger.domain.aggregates.tag import Tag
-from ledger.domain.commands import CreateTags, DeleteTag, EditTag
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CreateDrives, DeleteDrives, EditDrives
+from ledger.domain.commands.servers import CreateServers, DeleteServers, EditServers
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag
 from ledger.domain.context import Change, Environment, Fact, State
 from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.errors.tags import ResourceNotFound, TagNotFound, UnknownTag
@@ -75,6 +78,35 @@ def check_tagging(fact: Fact, state: State, quotas: Quotas) -> None:
     tag = state.tag(fact.stream.partition("-")[2])
     if tag is not None and 0 < quotas.things_per_tag < len(tag.resources):
         raise QuotaExceeded("things-per-tag", quotas.things_per_tag)
+
+
+def changes_checked(command: Command, quotas: Quotas) -> Callable[[Fact], None]:
+    """Return what raises `QuotaExceeded` once the facts of a command have changed too many tags.
+
+    A thing can be deleted whatever its tags; of several, fewer can be named.
+    """
+    limit = 0 if _is_about_one(command) else quotas.tag_changes
+    changes = 0
+
+    def check(fact: Fact) -> None:
+        nonlocal changes
+        changes += isinstance(fact.event, ResourceTagged | ResourceUntagged)
+        if 0 < limit < changes:
+            raise QuotaExceeded("tag-changes", limit)
+
+    return check
+
+
+def _is_about_one(command: Command) -> bool:
+    match command:
+        case DeleteDrives(drives=things) | DeleteServers(servers=things):
+            return len(things) == 1
+        case CreateDrives() | EditDrives() | CreateServers() | EditServers():
+            return False
+        case CreateTags() | EditTag():
+            return False
+        case _:
+            return True
 
 
 def _tag_to_change(state: State, uuid: str, owner: str) -> Tag:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ledger.domain.commands import IssueToken, RemoveTokens
+from ledger.domain.commands.tokens import IssueToken, RemoveTokens
 from ledger.domain.context import AddToken, Change, DropTokens, Environment, Fact, State
 from ledger.domain.events.tokens import TokenRemoved, token_stream
 

@@ -46,7 +46,7 @@ class PoolSilent(Refusal):
     needs_pool = True
 
     def __init__(self, pool: str) -> None:
-        super().__init__(f"pool {pool} does not answer: try again later")
+        super().__init__(f"pool {pool} does not answer in time: try again later")
         self.pool = pool
 
 

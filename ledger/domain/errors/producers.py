@@ -11,6 +11,14 @@ class AlreadyRegistered(WrongState):
         self.uuid, self.attempt = uuid, attempt
 
 
+class RecordedBefore(WrongState):
+    """The same is recorded already, and was to be recorded only once."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"the same is recorded of job {uuid} already")
+        self.uuid = uuid
+
+
 class UuidTaken(AlreadyExists):
     """Something else has the uuid that the client chose."""
 

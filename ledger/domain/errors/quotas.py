@@ -35,12 +35,16 @@ _QUOTAS: Mapping[str, tuple[str, str]] = {
     "jobs-kept": ("jobs", "those that have ended are discarded after some time"),
     "things-per-tag": ("drives and servers", "remove it from some, or use another tag"),
     "tags-per-thing": ("tags", "remove some"),
+    "servers-per-drive": ("servers that mount it", "take it from some, or mount a copy"),
+    "tag-changes": ("changes of tags", "name fewer drives and servers at once"),
 }
 """What each kind is called in a refusal, and what helps."""
 
 _OWNERS: Mapping[str, str] = {
     "things-per-tag": "the tag",
     "tags-per-thing": "the drive or server",
+    "servers-per-drive": "the drive",
+    "tag-changes": "the request",
     "max-running": "the token",
 }
 """What has the quota, where that is not the account."""

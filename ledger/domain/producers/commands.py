@@ -33,7 +33,7 @@ class RegisterJob(Struct, frozen=True, gc=False):
 
     The `holder` begins the first attempt; without one the job waits in the queue, unless it is a
     group. With `end`, its holder says that it has ended already. `chosen`: a client chose the uuid,
-    which may be that of a job that was discarded.
+    which may be that of a job that was discarded. `once`: the same again is refused.
     """
 
     owner: str
@@ -45,6 +45,7 @@ class RegisterJob(Struct, frozen=True, gc=False):
     end: End | None = None
     chosen: bool = False
     words: tuple[Words, ...] = ()
+    once: bool = False
 
 
 class TakeUpJob(Struct, frozen=True, gc=False):
@@ -52,7 +53,8 @@ class TakeUpJob(Struct, frozen=True, gc=False):
 
     `replaces`: an attempt that goes on is replaced, because its lease is over, or because somebody
     says so. `happened_at` is when this one began, if that was said. With a `number`, the attempt
-    had begun under it before the ledger was restored, and goes on whatever it follows.
+    had begun under it before the ledger was restored, and goes on whatever it follows. `once`: the
+    same again is refused.
     """
 
     job: str
@@ -61,6 +63,7 @@ class TakeUpJob(Struct, frozen=True, gc=False):
     replaces: bool = False
     happened_at: datetime | None = None
     number: int | None = None
+    once: bool = False
 
 
 class ReportProgress(Struct, frozen=True, gc=False):

@@ -60,9 +60,9 @@ def violation(job: Job, produced: Produced, event: Event) -> str | None:
 def _after_end(job: Job, produced: Produced, event: Event) -> str | None:
     if not isinstance(event, LateReportRecorded):
         return f"the job had ended: {job.state}"
-    if produced.reason != "lost" or produced.is_group:
+    if not produced.was_given_up:
         return "the job had not been abandoned"
-    if event.attempt != job.attempt:
+    if event.attempt < job.attempt:
         return f"attempt {event.attempt} reports after attempt {job.attempt}"
     return "its late report was recorded already" if produced.late is not None else None
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from ledger.domain.commands import UpdateProgress
+from ledger.domain.commands.jobs import UpdateProgress
 from ledger.domain.context import Discarded, Environment, Fact
 from ledger.domain.decisions import decide
 from ledger.domain.decisions.room import begins_something

@@ -1,5 +1,7 @@
 """Batches of commands: decided one after the other, and committed in one transaction.
 
+A transaction takes no further command once it is large, or has taken long to decide: others wait.
+
 A refused command affects no other. Before each batch, what other processes have changed is dropped
 from the cache. If another process commits first, what may be stale is read again and the batch
 repeated in halves, so that a conflict of one command costs no other. A batch whose stamps the store
@@ -34,6 +36,8 @@ BATCH_BYTES = 2**20
 """Once the events of a transaction have this many bytes, it takes no further command."""
 LOST_LIMIT = 2
 """Conflicts that a command may lose before other processes must wait for it."""
+BATCH_S = 0.1
+"""Once so long has been spent on deciding, neither does it."""
 CONFLICT_LIMIT = 8
 """Times a single command is repeated before it is refused as a `ConcurrentChange`."""
 
@@ -75,19 +79,21 @@ class GroupCommit:
         """Since when the store has refused the stamps of all that was to be recorded."""
         self.meter = Meter()
 
-    def record(self, batch: list[WaitingCommand], repeats: int = 0) -> None:
-        """Decide and commit a batch, in one transaction or a few, and wake its callers."""
-        left = batch
-        while left:
-            if self._failure.error is not None:
-                wake([(waiting, self._failure.error) for waiting in left])
-                return
-            try:
-                left = self._record_some(left, repeats)
-            except StampsRefused:
-                if not self._may_stamp_again():
-                    wake([(waiting, NoStoreTime()) for waiting in left])
-                    return
+    def record(self, batch: list[WaitingCommand], repeats: int = 0) -> list[WaitingCommand]:
+        """Decide and commit commands of a batch in one transaction, and wake their callers.
+
+        Return those that are left, for which it had no room.
+        """
+        if self._failure.error is not None:
+            wake([(waiting, self._failure.error) for waiting in batch])
+            return []
+        try:
+            return self._record_some(batch, repeats)
+        except StampsRefused:
+            if self._may_stamp_again():
+                return batch
+            wake([(waiting, NoStoreTime()) for waiting in batch])
+            return []
 
     def paused(self) -> AbstractContextManager[None]:
         """Keep other processes from appending meanwhile."""
@@ -106,10 +112,7 @@ class GroupCommit:
             return False
 
     def _record_some(self, batch: list[WaitingCommand], repeats: int) -> list[WaitingCommand]:
-        """Do the same in one transaction, and return the commands that are left.
-
-        Raise `StampsRefused` while all callers still wait.
-        """
+        """Do the same. Raise `StampsRefused` while all callers still wait."""
         tried = _Tried(UnitOfWork(self._committed.cache, self._projection))
         try:
             self._decide(batch, tried)
@@ -131,8 +134,10 @@ class GroupCommit:
         self._committed.catch_up()
         self._committed.clock.begin()
         disk = self.look_at_disk()
+        began_s = self._elapsed_s()
         for waiting in list(batch):
-            if tried.unit.stored_bytes >= BATCH_BYTES:
+            long = tried.commands and self._elapsed_s() - began_s >= BATCH_S
+            if long or tried.unit.stored_bytes >= BATCH_BYTES:
                 return
             if not waiting.turn.begin():
                 tried.commands.append(waiting)
@@ -205,9 +210,10 @@ class GroupCommit:
             self._repeat_alone(batch, repeats)
             return
         middle = (len(batch) + 1) // 2
-        for part in (batch[:middle], batch[middle:]):
-            if part:
-                self.record(part, repeats)
+        for half in (batch[:middle], batch[middle:]):
+            left = half
+            while left:
+                left = self.record(left, repeats)
 
     def _repeat_alone(self, batch: list[WaitingCommand], repeats: int) -> None:
         """Make other nodes wait: a command must not lose to them forever.

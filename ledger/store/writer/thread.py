@@ -1,4 +1,7 @@
-"""The writer's thread: takes all waiting commands as one batch, and does other work in between."""
+"""The writer's thread: takes waiting commands as one batch, and does other work in between.
+
+Accounts take turns: however many commands one has waiting, another's waits for few of them.
+"""
 
 import asyncio
 import math
@@ -22,6 +25,7 @@ from ledger.store.writer.deciding import Decider
 from ledger.store.writer.failure import Failure
 from ledger.store.writer.group_commit import GroupCommit
 from ledger.store.writer.progress import Progress
+from ledger.store.writer.turns import Turns
 from ledger.store.writer.waiting import (
     Caller,
     Turn,
@@ -82,6 +86,9 @@ class Writer:
             elapsed_s=time.monotonic,
         )
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._turns = Turns()
+        """What was taken from the queue and waits still."""
+        self._stopping = False
         self._closed = False
         self._closing = threading.Lock()
         self._asked_at = -math.inf
@@ -176,7 +183,7 @@ class Writer:
 
     def busy(self) -> bool:
         """Whether commands or work wait."""
-        return not self._queue.empty()
+        return bool(self._turns) or not self._queue.empty()
 
     def forget(self) -> None:
         """Drop the cache, to read everything again. In the writer's thread only."""
@@ -209,7 +216,7 @@ class Writer:
             batch, next_item = self._take()
             self._progress.begin()
             if batch:
-                self._group.record(batch)
+                self._turns.put_back(self._group.record(batch))
             match next_item:
                 case WaitingWork():
                     self._do_work(next_item)
@@ -220,18 +227,30 @@ class Writer:
                     pass
 
     def _take(self) -> tuple[list[WaitingCommand], WaitingWork | _Stop | None]:
-        """Return the waiting commands, and the first other item that follows them in the queue."""
+        """Return the commands whose turn it is, and the work that is next; wait for some.
+
+        The end comes once nothing else waits.
+        """
+        self._empty_queue()
         batch: list[WaitingCommand] = []
-        item = self._queue.get()
-        while isinstance(item, WaitingCommand):
+        while self._turns and len(batch) < BATCH_LIMIT:
+            item = self._turns.next()
+            if isinstance(item, WaitingWork):
+                return batch, item
             batch.append(item)
-            if len(batch) == BATCH_LIMIT:
-                return batch, None
+        return batch, None if batch else _Stop()
+
+    def _empty_queue(self) -> None:
+        """Let all that is in the queue wait for its turn; if nothing waits, wait for the first."""
+        while True:
             try:
-                item = self._queue.get_nowait()
+                item = self._queue.get(block=not (self._turns or self._stopping))
             except queue.Empty:
-                return batch, None
-        return batch, item
+                return
+            if isinstance(item, _Stop):
+                self._stopping = True
+            else:
+                self._turns.add(item)
 
     def _reject_waiting(self) -> None:
         error = self._failure.error or StoreUnreachable("the ledger is closed")

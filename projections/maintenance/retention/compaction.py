@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 from ledger.application import Ledger
 from ledger.archives import ArchiveNotWritten, Shelf, write_archive
 from ledger.domain.aggregates.housekeeping import Sweep
-from ledger.domain.commands import RecordArchive, RecordCompaction
+from ledger.domain.commands.housekeeping import RecordArchive, RecordCompaction
 from ledger.domain.events.housekeeping import ArchiveWritten
 from ledger.images.files import make_directory
 from ledger.proofs.tile_builder import TilingStopped, tile

@@ -11,7 +11,7 @@ from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.aggregates.housekeeping import Parking, Terms
 from ledger.domain.clock_trust import Reading, behind, behind_text, moved, moved_text, watch
-from ledger.domain.commands import ReleaseStream, SetRetention
+from ledger.domain.commands.housekeeping import ReleaseStream, SetRetention
 from ledger.domain.errors import Expected
 from ledger.domain.retention_policy import Plan, cutoff_at, cutoff_of
 from ledger.store.lease import acquire_within

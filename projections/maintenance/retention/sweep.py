@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ledger.application import Ledger
-from ledger.domain.commands import DiscardJobs, ParkStream
+from ledger.domain.commands.housekeeping import DiscardJobs, ParkStream
 from ledger.domain.errors import Expected
 from ledger.domain.errors.housekeeping import TreeChanged
 from ledger.domain.errors.store import UnreadableStream

@@ -13,16 +13,9 @@ from api.service.environment import new_mac
 from api.service.ids import new_id
 from api.service.settings import Settings
 from ledger.application import Ledger
-from ledger.domain.commands import (
-    CloneServer,
-    CreateDrives,
-    CreateServers,
-    MarkDriveReady,
-    NewDrive,
-    NewServer,
-    StartAttempt,
-    SucceedJob,
-)
+from ledger.domain.commands.drives import CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.jobs import StartAttempt, SucceedJob
+from ledger.domain.commands.servers import CloneServer, CreateServers, NewServer
 from ledger.domain.events.drives import DriveDefinition
 from ledger.domain.events.servers import IpConf, Mount, Nic, ServerDefinition
 from ledger.images.pools import Pool

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient
 from api.app import make_app
 from api.http.requests import SHORT_LIMIT
 from api.service.service import Service
-from ledger.domain.commands import UpdateProgress
+from ledger.domain.commands.jobs import UpdateProgress
 from projections import estimates
 from tests.api.calling import (
     ALICE,

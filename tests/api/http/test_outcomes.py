@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 import pytest
 
 from api.http import outcome
-from ledger.domain.commands import Command, DeleteDrives
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import DeleteDrives
 from ledger.domain.errors.store import CommitFailed, CommitPending, StoreFailed, StoreUnreachable
 from ledger.store.seam import Batch
 from ledger.store.writer import Caller, Writer

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from ledger.application import Ledger
-from ledger.domain.commands import Command, CreateJob
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import CreateJob
 from ledger.store.writer import Caller
 from projections.views.views import Views
 from tests.api.calling import ALICE, DRIVE, SERVER, UNKNOWN, WORKER, Answer, Api

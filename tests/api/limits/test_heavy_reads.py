@@ -19,7 +19,7 @@ from api.resources.logs import Logs
 from api.service.admission import TooMuch
 from api.service.answer_bytes import PART_BYTES
 from api.service.service import Service
-from ledger.domain.commands import CreateDrives, NewDrive
+from ledger.domain.commands.drives import CreateDrives, NewDrive
 from ledger.domain.events.drives import DriveDefinition
 from ledger.store.writer import Caller
 from projections.views import views

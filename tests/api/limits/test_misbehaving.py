@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from api.service.limits import Limits
-from ledger.domain.commands import UpdateProgress
+from ledger.domain.commands.jobs import UpdateProgress
 from tests.api.calling import ALICE, BOB, SERVER, Answer, Api, authorization
 from tests.api.limits.misbehaving import Misbehaving, Target
 from tests.api.listening import listening

@@ -69,7 +69,7 @@ class DeadServer:
         for name in ("open", "statvfs", "lstat"):
             monkeypatch.setattr(os, name, self._held(getattr(os, name)))
         monkeypatch.setattr(pool_thread, "SILENCE_S", SHORT_S)
-        monkeypatch.setattr(pool_thread, "PROMPT_S", SHORT_S)
+        monkeypatch.setattr(pool_thread, "PASSED_OVER_S", SHORT_S)
         silent_s = PoolThread.silent_s
         monkeypatch.setattr(
             PoolThread,

@@ -15,7 +15,7 @@ from yarl import URL
 
 from api.http.requests import SHORT_LIMIT, alternatives, filter_values
 from api.resources.jobs.representation import represent_job
-from ledger.domain.commands import (
+from ledger.domain.commands.jobs import (
     CreateJob,
     FailJob,
     LoseAttempt,

@@ -16,7 +16,7 @@ from api.app import make_app
 from api.http.long_poll import wait_of
 from api.resources import websocket
 from api.service.service import Service
-from ledger.domain.commands import UpdateProgress
+from ledger.domain.commands.jobs import UpdateProgress
 from projections import estimates
 from tests.api.calling import ALICE, BOB, Answer, Api
 from tests.api.listening import listening

@@ -9,7 +9,7 @@ import pytest
 from api.doctor.checks import examine_service
 from api.metrics.collector import of_service
 from api.metrics.request_counts import RequestCounts
-from ledger.domain.commands import LabelJob
+from ledger.domain.commands.jobs import LabelJob
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.producers.commands import EndJob
 from ledger.store.writer import Caller

@@ -10,7 +10,8 @@ import pytest
 
 from api.http.requests import SHORT_LIMIT
 from ledger.codec import leaf_hash
-from ledger.domain.commands import SetRetention, StartAttempt, UpdateProgress
+from ledger.domain.commands.housekeeping import SetRetention
+from ledger.domain.commands.jobs import StartAttempt, UpdateProgress
 from ledger.store.writer import Caller
 from projections.time_travel import past
 from tests.api.calling import ALICE, BOB, UNKNOWN, WORKER, Answer, Api

@@ -27,7 +27,8 @@ from api.resources.frames import frames
 from api.service.clocks import now
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.domain.commands import Command, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import FailJob, StartAttempt, SucceedJob, UpdateProgress
 from projections import estimates
 from projections.feed.feed import Feed, Frames
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, KEYPAIR, SERVER, Api, KnownAccounts

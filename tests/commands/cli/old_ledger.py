@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob
 from tests.commands.cli.processes import ask
 from tests.support.opened import Opened
 from tests.support.world import ME

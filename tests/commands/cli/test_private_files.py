@@ -19,7 +19,7 @@ from api.data.directory import data_lock
 from api.data.location import PostgresDatabase, remember
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.domain.commands import CreateDrives, NewDrive
+from ledger.domain.commands.drives import CreateDrives, NewDrive
 from ledger.domain.events.drives import DriveDefinition
 from ledger.images.chunk_layout import Chunking
 from ledger.images.pools import Pool

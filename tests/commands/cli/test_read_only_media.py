@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from tests.commands.cli.old_ledger import old_ledger
 from tests.commands.cli.processes import Answer, ask
 from tests.support.opened import Opened

@@ -22,17 +22,9 @@ from api.doctor.probes import examine_ledger
 from api.doctor.subject import Subject
 from api.service.ids import new_id
 from ledger.domain.clock_trust import Reading
-from ledger.domain.commands import (
-    CloneDrive,
-    CreateDrives,
-    CreateJob,
-    LoseAttempt,
-    MarkDriveReady,
-    NewDrive,
-    ParkStream,
-    SetRetention,
-    StartAttempt,
-)
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.housekeeping import ParkStream, SetRetention
+from ledger.domain.commands.jobs import CreateJob, LoseAttempt, StartAttempt
 from ledger.domain.context import PoolSpace
 from ledger.images.pools import Pool
 from ledger.proofs.checkpoints import Checkpoints

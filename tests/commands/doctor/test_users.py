@@ -8,7 +8,8 @@ from api.composition import open_service
 from api.doctor.checks import examine_service
 from api.service.settings import Settings
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.commands import CreateDrives, CreateJob, NewDrive
+from ledger.domain.commands.drives import CreateDrives, NewDrive
+from ledger.domain.commands.jobs import CreateJob
 from ledger.store.writer import Caller
 from tests.support.world import disk
 

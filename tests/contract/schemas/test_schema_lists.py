@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.commands import CreateJob, FailJob, StartAttempt
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt
 from ledger.domain.events.jobs import Resource
 from tests.api.calling import ALICE, DRIVE, KEYPAIR, SERVER, Api
 from tests.api.openapi.test_openapi import OPERATIONS

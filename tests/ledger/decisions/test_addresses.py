@@ -7,7 +7,7 @@ import pytest
 
 from ledger.domain.aggregates.relations import Relation, Relations, change_relations
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import ChangePower, CloneServer, DeleteServers
+from ledger.domain.commands.servers import ChangePower, CloneServer, DeleteServers
 from ledger.domain.context import Fact
 from ledger.domain.decisions.addresses import FreeAddresses
 from ledger.domain.errors.quotas import QuotaExceeded

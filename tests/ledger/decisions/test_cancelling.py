@@ -5,23 +5,17 @@ import pytest
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.aggregates.job import Job
 from ledger.domain.aggregates.relations import Relations
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import CloneDrive, DeleteDrives, ResizeDrive
+from ledger.domain.commands.jobs import (
     CancelJob,
-    ChangePower,
-    CloneDrive,
-    CloneServer,
     CreateJob,
-    CreateTags,
-    DeleteDrives,
-    EditServer,
     FailJob,
-    NewTag,
-    ResizeDrive,
-    ServerEdit,
     StartAttempt,
     SucceedJob,
     UpdateProgress,
 )
+from ledger.domain.commands.servers import ChangePower, CloneServer, EditServer, ServerEdit
+from ledger.domain.commands.tags import CreateTags, NewTag
 from ledger.domain.context import DropVncPassword, Fact
 from ledger.domain.errors.drives import DriveBusy
 from ledger.domain.errors.jobs import JobNotFound, JobOver

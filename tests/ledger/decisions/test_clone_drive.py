@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.domain.aggregates.drive import SIZE_STEP
-from ledger.domain.commands import CloneDrive, DeleteDrives, StartAttempt, SucceedJob
+from ledger.domain.commands.drives import CloneDrive, DeleteDrives
+from ledger.domain.commands.jobs import StartAttempt, SucceedJob
 from ledger.domain.context import Fact
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound, SizeTooSmall

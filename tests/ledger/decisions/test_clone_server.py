@@ -3,16 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain.commands import (
-    CloneServer,
-    DeleteDrives,
-    DeleteServers,
-    FailJob,
-    MarkDriveReady,
-    ServerEdit,
-    StartAttempt,
-    SucceedJob,
-)
+from ledger.domain.commands.drives import DeleteDrives, MarkDriveReady
+from ledger.domain.commands.jobs import FailJob, StartAttempt, SucceedJob
+from ledger.domain.commands.servers import CloneServer, DeleteServers, ServerEdit
 from ledger.domain.context import CopyVncPassword, DropVncPassword, Fact, SetVncPassword
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.drives import DriveBusy

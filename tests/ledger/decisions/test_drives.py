@@ -3,19 +3,16 @@
 import pytest
 
 from ledger.domain.aggregates.drive import SIZE_STEP, round_up
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CloneDrive,
     CreateDrives,
-    CreateServers,
     DeleteDrives,
     FailImage,
-    FailJob,
     MarkDriveReady,
     NewDrive,
-    NewServer,
-    StartAttempt,
-    SucceedJob,
 )
+from ledger.domain.commands.jobs import FailJob, StartAttempt, SucceedJob
+from ledger.domain.commands.servers import CreateServers, NewServer
 from ledger.domain.context import Fact, PoolSpace
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound

@@ -4,17 +4,16 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.domain.aggregates.drive import SIZE_STEP, Drive
-from ledger.domain.commands import (
-    ChangePower,
+from ledger.domain.commands.drives import (
     CloneDrive,
     CompleteResize,
     DeleteDrives,
     EditDrive,
     FailResize,
     ResizeDrive,
-    StartAttempt,
-    SucceedJob,
 )
+from ledger.domain.commands.jobs import StartAttempt, SucceedJob
+from ledger.domain.commands.servers import ChangePower
 from ledger.domain.context import Fact
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound, SizeTooSmall
 from ledger.domain.errors.servers import ServerRunning

@@ -5,18 +5,17 @@ from msgspec.structs import replace
 
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import EditDrive
+from ledger.domain.commands.servers import (
     ChangePower,
     CloneServer,
     CreateServers,
-    CreateTags,
     DeleteServers,
-    EditDrive,
     EditServer,
     NewServer,
-    NewTag,
     ServerEdit,
 )
+from ledger.domain.commands.tags import CreateTags, NewTag
 from ledger.domain.context import Fact, SetVncPassword
 from ledger.domain.errors.drives import DriveAlreadyMounted, DriveNotFound, LibraryDrive
 from ledger.domain.errors.servers import CpuTooLow, ServerNotFound

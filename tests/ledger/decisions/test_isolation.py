@@ -2,20 +2,10 @@
 
 import pytest
 
-from ledger.domain.commands import (
-    CloneDrive,
-    CloneServer,
-    Command,
-    CreateDrives,
-    CreateJob,
-    CreateServers,
-    DeleteDrives,
-    DeleteServers,
-    NewDrive,
-    NewServer,
-    StartAttempt,
-    SucceedJob,
-)
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, DeleteDrives, NewDrive
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob
+from ledger.domain.commands.servers import CloneServer, CreateServers, DeleteServers, NewServer
 from ledger.domain.errors import AlreadyExists, NotFound
 from ledger.domain.errors.drives import DriveNotFound
 from ledger.domain.errors.jobs import JobNotFound

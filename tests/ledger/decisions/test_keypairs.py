@@ -2,16 +2,13 @@
 
 import pytest
 
-from ledger.domain.commands import (
+from ledger.domain.commands import Command
+from ledger.domain.commands.keypairs import CreateKeypairs, DeleteKeypair, EditKeypair, NewKeypair
+from ledger.domain.commands.servers import (
     ChangePower,
     CloneServer,
-    Command,
-    CreateKeypairs,
     CreateServers,
-    DeleteKeypair,
-    EditKeypair,
     EditServer,
-    NewKeypair,
     NewServer,
     ServerEdit,
 )

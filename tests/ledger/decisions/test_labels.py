@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import CancelJob, CreateJob, DiscardJobs, LabelJob
+from ledger.domain.commands.housekeeping import DiscardJobs
+from ledger.domain.commands.jobs import CancelJob, CreateJob, LabelJob
 from ledger.domain.context import Fact
 from ledger.domain.errors import Refusal
 from ledger.domain.errors.jobs import (

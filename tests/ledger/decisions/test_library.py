@@ -3,20 +3,12 @@
 import pytest
 
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.commands import (
-    CloneDrive,
-    Command,
-    CreateJob,
-    CreateServers,
-    CreateTags,
-    DeleteDrives,
-    EditDrive,
-    EditProfile,
-    EditTag,
-    NewServer,
-    NewTag,
-    ResizeDrive,
-)
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, DeleteDrives, EditDrive, ResizeDrive
+from ledger.domain.commands.jobs import CreateJob
+from ledger.domain.commands.profiles import EditProfile
+from ledger.domain.commands.servers import CreateServers, NewServer
+from ledger.domain.commands.tags import CreateTags, EditTag, NewTag
 from ledger.domain.context import Fact
 from ledger.domain.errors import AlreadyExists, Refusal
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound, LibraryDrive

@@ -4,14 +4,8 @@ import pytest
 
 from ledger.domain.aggregates.children import Child
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import (
-    CloneDrive,
-    CreateJob,
-    DeleteDrives,
-    FailJob,
-    StartAttempt,
-    SucceedJob,
-)
+from ledger.domain.commands.drives import CloneDrive, DeleteDrives
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob
 from ledger.domain.context import DropVncPassword, Fact
 from ledger.domain.decisions.jobs import DEPTH_LIMIT
 from ledger.domain.errors import AlreadyExists

@@ -7,16 +7,9 @@ from hypothesis import given as whatever
 from hypothesis import strategies as st
 
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.commands import (
-    ChangePower,
-    CloneDrive,
-    CloneServer,
-    Command,
-    CreateDrives,
-    DeleteDrives,
-    DeleteServers,
-    NewDrive,
-)
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, DeleteDrives, NewDrive
+from ledger.domain.commands.servers import ChangePower, CloneServer, DeleteServers
 from ledger.domain.context import Fact, PoolSpace
 from ledger.domain.decisions.placement import place, place_server
 from ledger.domain.errors.pools import PoolsFull, PoolSilent, UnknownStorageType

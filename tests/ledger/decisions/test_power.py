@@ -7,23 +7,22 @@ from msgspec.structs import replace
 
 from ledger.domain.aggregates.drive import LIBRARY
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import (
-    CancelJob,
-    ChangePower,
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
     CompleteResize,
-    CreateServers,
     DeleteDrives,
+    MarkDriveReady,
+    ResizeDrive,
+)
+from ledger.domain.commands.jobs import CancelJob, FailJob, StartAttempt, SucceedJob
+from ledger.domain.commands.servers import (
+    ChangePower,
+    CloneServer,
+    CreateServers,
     DeleteServers,
     EditServer,
-    FailJob,
-    MarkDriveReady,
     NewServer,
-    ResizeDrive,
     ServerEdit,
-    StartAttempt,
-    SucceedJob,
 )
 from ledger.domain.context import DropVncPassword, Fact
 from ledger.domain.errors.drives import DriveBusy

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain.commands import CancelJob, Command, CreateJob, StartAttempt
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import CancelJob, CreateJob, StartAttempt
 from ledger.domain.context import Fact
 from ledger.domain.decisions import producers as decisions
 from ledger.domain.errors.jobs import JobNotFound, JobOver, TooDeep
@@ -24,6 +25,7 @@ from ledger.domain.errors.producers import (
     ParentOver,
     ParentUnknown,
     ReasonReserved,
+    RecordedBefore,
     Reserved,
     TooManyChildren,
     UuidTaken,
@@ -158,6 +160,17 @@ def test_a_job_whose_parent_was_gone_is_the_same_when_its_parent_is_named_again(
 )
 def test_only_who_works_on_a_job_says_how_it_ended(nobodys: RegisterJob) -> None:
     given().when(nobodys).then_refused(NobodyWorks)
+
+
+def test_the_same_again_is_refused_if_it_was_to_be_recorded_once() -> None:
+    """So whoever asks knows whether it is new. What another process says is refused as ever."""
+    once = replace(running(), once=True)
+    given(running()).when(once).then_refused(RecordedBefore, "job j")
+    given(running()).when(replace(once, end=DONE)).then_refused(RecordedBefore)
+    given(running()).when(replace(once, holder=THERE)).then_refused(AlreadyRegistered)
+    taken = given(queued(), TakeUpJob("j", 0, HERE))
+    taken.when(TakeUpJob("j", 0, HERE, once=True)).then_refused(RecordedBefore, "job j")
+    taken.when(TakeUpJob("j", 0, THERE, once=True)).then_refused(AttemptTaken)
 
 
 def test_another_process_does_not_share_an_attempt() -> None:
@@ -464,6 +477,22 @@ def test_only_the_last_attempt_says_how_an_abandoned_job_ended() -> None:
     given(twice).when(EndJob("j", 2, DONE)).then(
         Fact("job-j", LateReportRecorded(2, "succeeded", START, exit=Exit(0)))
     )
+
+
+@pytest.mark.parametrize(
+    "given_up",
+    [ABANDONED, (running(), FailAttempt("j", JobAttemptFailed(1, START)), AbandonJob("j", 1))],
+    ids=["lost", "expired"],
+)
+def test_an_attempt_of_which_nobody_has_heard_says_how_an_abandoned_job_ended(
+    given_up: tuple[Command, ...],
+) -> None:
+    """It began while nobody could be told. What came first stays."""
+    told = given(given_up).when(EndJob("j", 3, DONE))
+    told.then(Fact("job-j", LateReportRecorded(3, "succeeded", START, exit=Exit(0))))
+    again = given(given_up, EndJob("j", 3, DONE))
+    again.when(EndJob("j", 3, DONE)).then()
+    again.when(EndJob("j", 1, BROKEN)).then_refused(EndedOtherwise)
 
 
 def test_nobody_takes_a_job_up_for_too_long() -> None:

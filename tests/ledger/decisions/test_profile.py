@@ -4,16 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
     CreateDrives,
     EditDrive,
-    EditProfile,
     MarkDriveReady,
     NewDrive,
-    ServerEdit,
 )
+from ledger.domain.commands.profiles import EditProfile
+from ledger.domain.commands.servers import CloneServer, ServerEdit
 from ledger.domain.context import Fact, SetPersonal
 from ledger.domain.events.drives import DriveCreated
 from ledger.domain.events.profiles import CloneNaming, ProfileChanged

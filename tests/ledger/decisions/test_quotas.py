@@ -5,29 +5,26 @@ from collections.abc import Callable
 import pytest
 
 from ledger.domain.aggregates.drive import LIBRARY
-from ledger.domain.commands import (
-    CancelJob,
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
-    Command,
     CreateDrives,
-    CreateJob,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
-    DeleteServers,
-    DeleteTag,
     EditDrive,
-    EditServer,
-    EditTag,
+    EditDrives,
     MarkDriveReady,
     NewDrive,
-    NewServer,
-    NewTag,
-    ServerEdit,
-    StartAttempt,
-    SucceedJob,
 )
+from ledger.domain.commands.jobs import CancelJob, CreateJob, StartAttempt, SucceedJob
+from ledger.domain.commands.servers import (
+    CloneServer,
+    CreateServers,
+    DeleteServers,
+    EditServer,
+    NewServer,
+    ServerEdit,
+)
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag, NewTag
 from ledger.domain.errors.quotas import QuotaExceeded, TooManyUploads
 from ledger.domain.quotas import Quotas
 from tests.support.deciding import Given, History, given
@@ -147,6 +144,51 @@ def test_what_a_tag_has_beyond_a_lower_quota_it_keeps() -> None:
         DeleteDrives(ME, ("a",)),
     ):
         assert had.when(command).refusal is None
+
+
+def test_no_more_servers_than_may_mount_a_drive() -> None:
+    """Its deletion changes all of them. Whoever has it keeps it; those of the library are free."""
+
+    def mounting(server: str, drive: str) -> CreateServers:
+        return CreateServers(ME, (NewServer(server, machine(), (mount(drive),), (), "hush"),))
+
+    cd = ready_drive("cd", definition=cdrom())
+    library = ready_drive("iso", owner=LIBRARY, definition=cdrom())
+    both = [mounting("s", "cd"), mounting("t", "cd")]
+    two = within(Quotas(servers_per_drive=2), cd, library, both, mounting("bare", "iso"))
+    words = "the drive has 2 servers that mount it, and may have no more: take it from some"
+    for command in (
+        mounting("u", "cd"),
+        EditServer(ME, "bare", ServerEdit(), mounts=(mount("cd"),)),
+        CloneServer(ME, "s", "copy", "j"),
+    ):
+        two.when(command).then_refused(QuotaExceeded, words)
+    for command in (
+        EditServer(ME, "s", ServerEdit(name="oak"), mounts=(mount("cd"),)),
+        DeleteDrives(ME, ("cd",)),
+        mounting("u", "iso"),
+        mounting("v", "iso"),
+    ):
+        assert two.when(command).refusal is None
+
+
+def test_no_more_tags_change_at_once_than_others_can_wait_for() -> None:
+    """Whatever a request names; things can be deleted one by one, however many tags they have."""
+    two = within(Quotas(tag_changes=2), THREE, EditTag(ME, "t", resources=("a", "s")))
+    all_of_b = EditDrive(ME, "b", tags=("t", "u"))
+    words = "the request has 2 changes of tags, and may have no more: name fewer"
+    for refused in (
+        EditTag(ME, "u", resources=("a", "b", "s")),
+        tagged("v", "a", "b", "s"),
+        EditDrives((EditDrive(ME, "a", tags=("u",)), all_of_b)),
+        CreateDrives(ME, tuple(NewDrive(c, disk(), tags=("u",)) for c in "cde"), "blank"),
+    ):
+        two.when(refused).then_refused(QuotaExceeded, words)
+    for command in (EditTag(ME, "t", resources=("b", "s")), all_of_b, tagged("v", "a", "b")):
+        assert two.when(command).refusal is None
+    one = within(Quotas(tag_changes=1), THREE, all_of_b, EditDrive(ME, "a", tags=("t",)))
+    one.when(DeleteDrives(ME, ("a", "b"))).then_refused(QuotaExceeded)
+    assert one.when(DeleteDrives(ME, ("b",))).refusal is None
 
 
 def test_a_command_is_refused_whole() -> None:

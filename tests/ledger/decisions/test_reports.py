@@ -5,10 +5,9 @@ from typing import get_args
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import CloneDrive
+from ledger.domain.commands.jobs import (
     CancelJob,
-    CloneDrive,
-    CloneServer,
     CreateJob,
     FailJob,
     LoseAttempt,
@@ -16,6 +15,7 @@ from ledger.domain.commands import (
     SucceedJob,
     UpdateProgress,
 )
+from ledger.domain.commands.servers import CloneServer
 from ledger.domain.context import Fact
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.jobs import (

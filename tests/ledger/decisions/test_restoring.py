@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.domain.commands import RecordRestore
+from ledger.domain.commands.housekeeping import RecordRestore
 from ledger.domain.context import Fact
 from ledger.domain.events.housekeeping import LedgerRestored
 from tests.support.deciding import given

@@ -7,18 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.domain.aggregates.housekeeping import DEFAULT_TERMS
-from ledger.domain.commands import (
-    CancelJob,
-    CreateJob,
+from ledger.domain.commands.housekeeping import (
     DiscardJobs,
     ParkStream,
     RecordArchive,
     RecordCompaction,
     ReleaseStream,
     SetRetention,
-    StartAttempt,
-    SucceedJob,
 )
+from ledger.domain.commands.jobs import CancelJob, CreateJob, StartAttempt, SucceedJob
 from ledger.domain.context import Discarded, Fact
 from ledger.domain.errors.housekeeping import (
     KeepLastOutOfRange,

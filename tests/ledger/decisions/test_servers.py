@@ -3,8 +3,8 @@
 import pytest
 
 from ledger.domain.aggregates.server import Server
-from ledger.domain.commands import (
-    CloneDrive,
+from ledger.domain.commands.drives import CloneDrive
+from ledger.domain.commands.servers import (
     CloneServer,
     CreateServers,
     DeleteServers,

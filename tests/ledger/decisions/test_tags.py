@@ -7,25 +7,24 @@ from immutables import Map
 
 from ledger.domain.aggregates.relations import changed_by, relations_of
 from ledger.domain.aggregates.tag import Tag, evolve
-from ledger.domain.commands import (
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
-    Command,
     CreateDrives,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
-    DeleteServers,
-    DeleteTag,
     EditDrive,
-    EditServer,
-    EditTag,
     NewDrive,
-    NewServer,
-    NewTag,
     ResizeDrive,
+)
+from ledger.domain.commands.servers import (
+    CloneServer,
+    CreateServers,
+    DeleteServers,
+    EditServer,
+    NewServer,
     ServerEdit,
 )
+from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag, NewTag
 from ledger.domain.context import DropVncPassword, Fact
 from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.tags import ResourceNotFound, TagNotFound, UnknownTag

@@ -5,21 +5,17 @@ from collections.abc import Iterable
 import pytest
 
 from ledger.domain import image_tasks as tasks
-from ledger.domain.commands import (
-    CancelJob,
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
     CloneDrive,
-    CloneServer,
-    Command,
     CreateDrives,
-    CreateJob,
     DeleteDrives,
-    FailJob,
     MarkDriveReady,
     NewDrive,
     ResizeDrive,
-    StartAttempt,
-    SucceedJob,
 )
+from ledger.domain.commands.jobs import CancelJob, CreateJob, FailJob, StartAttempt, SucceedJob
+from ledger.domain.commands.servers import CloneServer
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.image_tasks import (

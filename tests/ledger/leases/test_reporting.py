@@ -409,6 +409,39 @@ async def test_what_was_buffered_is_recorded_but_not_shown_if_it_is_older(
     assert produced.shown == 50
 
 
+async def test_an_hour_that_is_told_at_once_is_recorded_as_it_was(
+    present: Present, node: Node
+) -> None:
+    """Whatever changed in it. What was said within a second is shown, and recorded at the end."""
+    present.opened.do(working())
+    hour = [START + timedelta(minutes=minute) for minute in range(60)]
+    present.clock.advance(2 * 60 * 60)
+    for nth, at in enumerate(hour):
+        for after_s in (0, 2):
+            said = says(at + timedelta(seconds=after_s), done=nth, total=60)
+            await node.report(said=said, seq=2 * nth + after_s // 2, buffered=True)
+    end = hour[-1] + timedelta(seconds=30)
+    await node.report(said=says(end, done=60, total=60), seq=120, buffered=True)
+    last = end + timedelta(seconds=0.5)
+    message, words = text_of("nearly", b"0123456789abcdef")
+    await node.report(
+        said=says(last, done=60, total=60, phase=Phase("tidy"), message=message),
+        message="nearly",
+        words=(words,),
+        seq=121,
+        buffered=True,
+    )
+    assert [event.happened_at for event in reported(present)] == [*hour, end]
+    assert not any(event.stale for event in reported(present))
+    await node.beats.flush()
+    for each in (node, Node(present)):
+        figures = (await each.known.find("j")).figures
+        assert figures is not None
+        assert (figures.report.phase, figures.message) == (Phase("tidy"), "nearly")
+    await node.reporting.record_last("j", CALLER)
+    assert reported(present)[-1].happened_at == last
+
+
 async def test_what_was_buffered_is_no_sign_of_life(present: Present, node: Node) -> None:
     """It renews nothing, takes no loss back, and is not told of a request."""
     present.opened.do(working())

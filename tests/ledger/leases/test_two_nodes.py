@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.domain.commands import Command
 from ledger.domain.errors import Refusal
+from ledger.domain.errors.producers import ChildrenRunning
 from ledger.domain.events.producers import JobAttemptFailed
 from ledger.domain.producers.commands import (
     AbandonJob,
@@ -23,7 +25,7 @@ from ledger.store.seam import Batch
 from tests.ledger.leases.present import ABANDON_S, LOST_S, Clock, Present, working
 from tests.support.opened import CALLER
 from tests.support.opened_postgres import InPostgres
-from tests.support.producing import DONE, THERE
+from tests.support.producing import DONE, THERE, group
 from tests.support.world import START
 
 JOBS = [f"j{nth}" for nth in range(12)]
@@ -182,6 +184,43 @@ async def test_a_take_up_below_meets_the_abandonment_of_the_job_above(
     monkeypatch.setattr(one.opened.store, "append", append_after_the_take_up)
     await done(one, AbandonJob("j", 1, found.due))
     assert one.told("j") == ["JobAttemptLost"]
+
+
+QUEUED = FailAttempt("below", JobAttemptFailed(1, START))
+LOST = LoseProducer("below", 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "above"),
+    [
+        (QUEUED, TakeUpJob("below", 1, THERE), "group"),
+        (LOST, ReturnAttempt("below", 1), "j"),
+        (LOST, working("far below", "group"), "j"),
+    ],
+    ids=["taken up", "returned", "registered"],
+)
+async def test_who_begins_to_work_below_meets_an_end_that_waits_for_nobody(
+    nodes: tuple[Present, Present],
+    monkeypatch: pytest.MonkeyPatch,
+    before: Command,
+    meanwhile: Command,
+    above: str,
+) -> None:
+    """The end was decided while nobody worked below; decided again, it is refused."""
+    one, other = nodes
+    one.opened.do(working("j"), replace(group("group"), parent="j"), working("below", above))
+    one.opened.do(before)
+    append = one.opened.store.append
+    begins = iter([meanwhile])
+
+    def append_after_the_beginning(batch: Batch) -> int:
+        other.opened.do(*begins)
+        return append(batch)
+
+    monkeypatch.setattr(one.opened.store, "append", append_after_the_beginning)
+    with pytest.raises(ChildrenRunning):
+        one.opened.do(EndJob("j", 1, DONE, alone=True))
+    assert one.job("j").state == "started"
 
 
 async def test_both_start_and_rows_that_are_missing_are_made_once(

@@ -1,12 +1,14 @@
 """Attempts that are silent are lost, and come back; jobs are abandoned that nobody reports on."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
+from ledger.domain.aggregates.job import Job
 from ledger.domain.errors.producers import AttemptTaken
-from ledger.domain.errors.store import StoreUnreachable
+from ledger.domain.errors.store import StoreUnreachable, UnreadableStream
 from ledger.domain.events.jobs import JobAttemptLost, JobFailed
 from ledger.domain.events.producers import JobAttemptFailed, JobCancelRequested
 from ledger.domain.producers.commands import (
@@ -23,6 +25,7 @@ from ledger.domain.producers.leases import Expect
 from ledger.leases.figures import Figures, encode
 from ledger.store.seam import Cursor
 from ledger.store.tables import leases
+from ledger.store.writer import Caller
 from tests.ledger.leases.present import ABANDON_S, LEASE_S, LOST_S, Present, beat, working
 from tests.support.producing import DONE, THERE, group, report
 from tests.support.world import ME, START
@@ -293,19 +296,64 @@ async def test_rows_that_a_restored_ledger_left_are_corrected(present: Present) 
     row = present.lease("on")
     assert row is not None
 
+    put_back_rows(present, over=("over",), on=("on",))
+    await present.after(LOST_S)
+    assert present.lease("over") is None
+    assert (awaited(present, "on"), present.told("on")) == ("beat", [])
+
+
+def put_back_rows(present: Present, *, over: Sequence[str], on: Sequence[str]) -> None:
+    """Let rows say of jobs that are over that they are there, and of others that they are lost."""
+
     def put_back(cursor: Cursor) -> None:
-        cursor.execute("UPDATE leases SET awaits = 'return' WHERE job = 'on'")
-        cursor.execute(
-            "INSERT INTO leases (job, root, attempt, awaits, due)"
-            " VALUES ('over', 'over', 1, 'beat', 0)"
+        cursor.executemany(
+            "UPDATE leases SET awaits = 'return' WHERE job = ?", [(job,) for job in on]
+        )
+        cursor.executemany(
+            "INSERT INTO leases (job, root, attempt, awaits, due) VALUES (?, ?, 1, 'beat', 0)",
+            [(job, job) for job in over],
         )
 
     present.ledger.exclusive(put_back).result()
-    await present.after(LOST_S)
-    assert present.lease("over") is None
-    corrected = present.lease("on")
-    assert corrected is not None
-    assert (corrected.awaits, present.told("on")) == ("beat", [])
+
+
+def awaited(present: Present, job: str) -> str:
+    lease = present.lease(job)
+    assert lease is not None
+    return lease.awaits
+
+
+async def test_a_job_that_cannot_be_settled_keeps_no_other_from_it(
+    present: Present, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails: its decision, to ask it to stop, or to read what the record says of it."""
+    present.opened.do(working("over"), EndJob("over", 1, DONE))
+    present.opened.do(*map(working, ("undecided", "unread", "on", "silent")))
+    present.opened.do(working("late", lease_s=None, on_deadline="cancel"))
+    put_back_rows(present, over=("over",), on=("unread", "on"))
+    execute, job = present.ledger.execute, present.ledger.job
+
+    async def decide(command: LoseProducer, by: Caller) -> int:
+        if command.job == "undecided":
+            raise KeyError(command.job)
+        return await execute(command, by)
+
+    def read(uuid: str) -> Job | None:
+        if uuid in ("unread", "late"):
+            raise UnreadableStream(uuid, 1, "broken")
+        return job(uuid)
+
+    present.pass_by(601)
+    with monkeypatch.context() as patch:
+        patch.setattr(present.ledger, "execute", decide)
+        patch.setattr(present.ledger, "job", read)
+        with pytest.raises((KeyError, UnreadableStream)):
+            await present.watch.look()
+    assert (present.lease("over"), awaited(present, "on")) == (None, "beat")
+    assert (awaited(present, "silent"), awaited(present, "unread")) == ("return", "return")
+    await present.watch.look()
+    assert (awaited(present, "undecided"), awaited(present, "unread")) == ("return", "beat")
+    assert present.told("late") == ["JobCancelRequested"]
 
 
 async def test_what_cannot_be_recorded_now_is_recorded_at_the_next_look(

@@ -3,7 +3,8 @@
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import Command, CreateJob
+from ledger.domain.commands import Command
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.context import Fact
 from ledger.domain.event_rules import violation
 from ledger.domain.events import Event
@@ -64,6 +65,8 @@ STATES: dict[str, tuple[Command, ...]] = {
     "asked": (RUNNING, ASKED, SeeCancel("j", 1)),
     "over": (RUNNING, EndJob("j", 1, DONE)),
     "abandoned": (RUNNING, LoseProducer("j", 1), AbandonJob("j", 1)),
+    "expired": (RUNNING, FailAttempt("j", JobAttemptFailed(1, START)), AbandonJob("j", 1)),
+    "never taken up": (queued(), AbandonJob("j", 0)),
     "told late": (
         RUNNING,
         LoseProducer("j", 1),
@@ -100,7 +103,8 @@ EVENTS: dict[str, Event] = {
     "JobCancelled": JobCancelled("interrupted"),
     "forced": JobCancelled("forced"),
     "LateReportRecorded": LateReportRecorded(1, "succeeded", START),
-    "another's late": LateReportRecorded(2, "succeeded", START),
+    "earlier one's late": LateReportRecorded(0, "succeeded", START),
+    "unheard one's late": LateReportRecorded(2, "succeeded", START),
 }
 _ENDS = "JobSucceeded JobSkipped JobFailed lost_for_ever JobCancelled forced"
 _WORK = "JobAttemptStarted JobAttemptFailed ProgressReported ChildAttached"
@@ -111,7 +115,9 @@ _LEGAL = {
     "waiting": f"{_ENDS} ChildAttached JobAttemptStarted JobCancelRequested",
     "asked": f"{_WORK} {_ENDS} JobAttemptLost",
     "over": "",
-    "abandoned": "LateReportRecorded",
+    "abandoned": "LateReportRecorded unheard_one's_late",
+    "expired": "LateReportRecorded unheard_one's_late",
+    "never taken up": "",
     "told late": "",
     "group": "ChildAttached ChildEnded JobSealed JobCancelRequested lost_for_ever forced",
     "sealed": "ChildEnded JobCancelRequested lost_for_ever forced",

@@ -6,7 +6,7 @@ import pytest
 
 from api.text.wording import Wording
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.context import Fact
 from ledger.domain.errors.jobs import JobNotFound
 from ledger.domain.event_rules import violation

@@ -12,8 +12,31 @@ from random import Random
 
 import pytest
 
-from ledger.domain import commands as c
 from ledger.domain.aggregates.job import Job
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import (
+    CloneDrive,
+    CompleteResize,
+    CreateDrives,
+    DeleteDrives,
+    EditDrive,
+    EditDrives,
+    MarkDriveReady,
+    NewDrive,
+)
+from ledger.domain.commands.jobs import CancelJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.keypairs import CreateKeypairs, DeleteKeypair, NewKeypair
+from ledger.domain.commands.servers import (
+    ChangePower,
+    CloneServer,
+    CreateServers,
+    DeleteServers,
+    EditServer,
+    EditServers,
+    NewServer,
+    ServerEdit,
+)
+from ledger.domain.commands.tags import CreateTags, DeleteTag, NewTag
 from ledger.domain.errors import Refusal
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.events.servers import IpConf, Nic
@@ -53,7 +76,7 @@ class Happenings:
     def happen(self) -> None:
         """Let one thing happen."""
         owner = self._chance.choice([ME, ME, SOMEBODY_ELSE])
-        happening: Callable[[str], c.Command] = self._chance.choice(
+        happening: Callable[[str], Command] = self._chance.choice(
             [
                 self._create_drives,
                 self._create_server,
@@ -74,7 +97,7 @@ class Happenings:
         )
         self._do(happening(owner))
 
-    def _do(self, command: c.Command) -> None:
+    def _do(self, command: Command) -> None:
         try:
             self._opened.do(command)
         except Refusal as refusal:
@@ -106,81 +129,79 @@ class Happenings:
         static = IpConf("static", f"10.9.0.{self._chance.randint(2, 5)}")
         return Nic(mac, ip_v4_conf=self._chance.choice([IpConf("dhcp"), IpConf("dhcp"), static]))
 
-    def _create_drives(self, owner: str) -> c.Command:
+    def _create_drives(self, owner: str) -> Command:
         new = tuple(
-            c.NewDrive(self._new("drive", owner), disk(allow_multimount=True), tags=tags)
+            NewDrive(self._new("drive", owner), disk(allow_multimount=True), tags=tags)
             for tags in (self._some("tag", owner, 1), ())
         )
-        return c.CreateDrives(owner, new, self._chance.choice(["blank", "blank", "chunked"]))
+        return CreateDrives(owner, new, self._chance.choice(["blank", "blank", "chunked"]))
 
-    def _create_server(self, owner: str) -> c.Command:
+    def _create_server(self, owner: str) -> Command:
         keys, start = self._some("keypair", owner), self._chance.random() < 1 / 2
         definition = machine(pubkeys=keys, auto_start=start)
         drives = self._some("drive", owner)
         mounts = tuple(mount(drive, nth) for nth, drive in enumerate(drives))
         nics = (self._nic(),) if self._chance.random() < 2 / 3 else ()
         tags, server = self._some("tag", owner), self._new("server", owner)
-        return c.CreateServers(owner, (c.NewServer(server, definition, mounts, nics, "", tags),))
+        return CreateServers(owner, (NewServer(server, definition, mounts, nics, "", tags),))
 
-    def _create_tag(self, owner: str) -> c.Command:
+    def _create_tag(self, owner: str) -> Command:
         resources = (*self._some("drive", owner), *self._some("server", owner))
-        tag = c.NewTag(self._new("tag", owner), "tag", {}, resources)
-        return c.CreateTags(owner, (tag,))
+        tag = NewTag(self._new("tag", owner), "tag", {}, resources)
+        return CreateTags(owner, (tag,))
 
-    def _create_keypair(self, owner: str) -> c.Command:
-        keypair = c.NewKeypair(self._new("keypair", owner), "key", "ssh-rsa AAAA")
-        return c.CreateKeypairs(owner, (keypair,))
+    def _create_keypair(self, owner: str) -> Command:
+        keypair = NewKeypair(self._new("keypair", owner), "key", "ssh-rsa AAAA")
+        return CreateKeypairs(owner, (keypair,))
 
-    def _clone_server(self, owner: str) -> c.Command:
-        edit = c.ServerEdit(pubkeys=self._chance.choice([None, self._some("keypair", owner)]))
+    def _clone_server(self, owner: str) -> Command:
+        edit = ServerEdit(pubkeys=self._chance.choice([None, self._some("keypair", owner)]))
         server, job = self._new("server", owner), self._new("job", owner)
-        return c.CloneServer(owner, self._one("server", owner), server, job, edit)
+        return CloneServer(owner, self._one("server", owner), server, job, edit)
 
-    def _clone_drive(self, owner: str) -> c.Command:
+    def _clone_drive(self, owner: str) -> Command:
         drive, job = self._new("drive", owner), self._new("job", owner)
         tags = self._some("tag", owner)
-        return c.CloneDrive(owner, self._one("drive", owner), drive, job, tags=tags)
+        return CloneDrive(owner, self._one("drive", owner), drive, job, tags=tags)
 
-    def _switch(self, owner: str) -> c.Command:
+    def _switch(self, owner: str) -> Command:
         action = self._chance.choice(["start", "start", "stop", "restart"])
-        return c.ChangePower(owner, self._one("server", owner), action)
+        return ChangePower(owner, self._one("server", owner), action)
 
-    def _edit_drives(self, owner: str) -> c.Command:
+    def _edit_drives(self, owner: str) -> Command:
         size, tags = self._chance.choice([None, 2 * GIB]), self._some("tag", owner)
         edits = (
-            c.EditDrive(owner, each, name="n", size=size, tags=tags)
+            EditDrive(owner, each, name="n", size=size, tags=tags)
             for each in self._some("drive", owner)
         )
-        return c.EditDrives(tuple(edits))
+        return EditDrives(tuple(edits))
 
-    def _edit_servers(self, owner: str) -> c.Command:
-        edit = c.ServerEdit(pubkeys=self._chance.choice([None, self._some("keypair", owner)]))
+    def _edit_servers(self, owner: str) -> Command:
+        edit = ServerEdit(pubkeys=self._chance.choice([None, self._some("keypair", owner)]))
         servers, tags = self._some("server", owner), self._some("tag", owner)
-        edits = (
-            c.EditServer(owner, each, edit, nics=(self._nic(),), tags=tags) for each in servers
-        )
-        return c.EditServers(tuple(edits))
+        edits = (EditServer(owner, each, edit, nics=(self._nic(),), tags=tags) for each in servers)
+        return EditServers(tuple(edits))
 
-    def _delete(self, owner: str) -> c.Command:
-        commands: tuple[c.Command, ...] = (
-            c.DeleteDrives(owner, (self._one("drive", owner),)),
-            c.DeleteServers(owner, (self._one("server", owner),), "all_drives"),
-            c.DeleteTag(owner, self._one("tag", owner)),
-            c.DeleteKeypair(owner, self._one("keypair", owner)),
-            c.CancelJob(owner, self._one("job", owner)),
+    def _delete(self, owner: str) -> Command:
+        commands: tuple[Command, ...] = (
+            DeleteDrives(owner, (self._one("drive", owner),)),
+            DeleteServers(owner, (self._one("server", owner),), "all_drives"),
+            DeleteTag(owner, self._one("tag", owner)),
+            DeleteKeypair(owner, self._one("keypair", owner)),
+            CancelJob(owner, self._one("job", owner)),
         )
         return self._chance.choice(commands)
 
-    def _end_job(self, owner: str) -> c.Command:
+    def _end_job(self, owner: str) -> Command:
         """Begin an attempt at a job without sub-jobs, or end it."""
         job = self._opened.current(job_stream(self._leaf(owner)))
         if not isinstance(job, Job) or not job.attempt:
-            return c.StartAttempt("none" if not isinstance(job, Job) else job.uuid, 1, "w")
-        ends: tuple[c.Command, ...] = (
-            c.UpdateProgress(job.uuid, 1, max(50, job.progress), 5, 10, 5, 0),
-            c.SucceedJob(job.uuid, 1),
-            c.SucceedJob(job.uuid, 1),
-            c.FailJob(job.uuid, 1, "on fire"),
+            return StartAttempt("none" if not isinstance(job, Job) else job.uuid, 1, "w")
+        ends: tuple[Command, ...] = (
+            UpdateProgress(job.uuid, 1, max(50, job.progress), 5, 10, 5, 0),
+            SucceedJob(job.uuid, 1),
+            SucceedJob(job.uuid, 1),
+            FailJob(job.uuid, 1, "on fire"),
         )
         return self._chance.choice(ends)
 
@@ -190,10 +211,10 @@ class Happenings:
             return self._chance.choice([*job.children]).uuid
         return "none" if job is None else job.uuid
 
-    def _finish(self, owner: str) -> c.Command:
+    def _finish(self, owner: str) -> Command:
         """Make an image, or let it grow."""
         drive = self._one("drive", owner)
-        return self._chance.choice([c.MarkDriveReady(drive), c.CompleteResize(drive)])
+        return self._chance.choice([MarkDriveReady(drive), CompleteResize(drive)])
 
 
 def cache_of(opened: Opened) -> StateCache:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.domain.commands import CreateDrives, CreateTags, EditDrive, NewDrive, NewTag
+from ledger.domain.commands.drives import CreateDrives, EditDrive, NewDrive
+from ledger.domain.commands.tags import CreateTags, NewTag
 from ledger.store import state_cache
 from ledger.store.bounded_cache import BoundedCache
 from tests.support.opened import Opened

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ledger.domain.commands import DeleteDrives
+from ledger.domain.commands.drives import DeleteDrives
 from ledger.domain.errors.drives import DriveNotFound
 from ledger.domain.errors.store import AlreadyClaimed
 from ledger.domain.idempotency import KEPT, Claim, RecordedClaim

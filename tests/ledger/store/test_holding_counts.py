@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from ledger.domain.commands import CreateDrives, DeleteDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.drives import CreateDrives, DeleteDrives, MarkDriveReady, NewDrive
 from ledger.domain.errors.quotas import QuotaExceeded
 from ledger.domain.quotas import EVERYBODY, Holding, Kind, Quotas
 from ledger.store.holding_counts import HoldingCounts

@@ -11,7 +11,7 @@ from eventsourcing.application import LocalNotificationLog
 from eventsourcing.persistence import ApplicationRecorder, PersistenceError, StoredEvent
 from psycopg.conninfo import conninfo_to_dict
 
-from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from scripts.examples.follower import EVENTS, LEDGER, PAGE_EVENTS, Activity, recorder_of
 from tests.support.opened import Opened
 from tests.support.opened_postgres import in_postgres

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.domain.commands import CreateTags, DeleteTag, NewTag
+from ledger.domain.commands.tags import CreateTags, DeleteTag, NewTag
 from ledger.domain.disk_space import RESERVE_MOST, DiskState, longest_wal
 from ledger.domain.errors.store import BackupHeldUp, ReadCut, StoreFull
 from ledger.store.seam import Store

@@ -15,23 +15,16 @@ from typing import Any
 import pytest
 
 import ledger.store.writer.deciding
-from ledger.domain.commands import (
+from ledger.domain.commands.drives import (
     CloneDrive,
     CreateDrives,
-    CreateJob,
-    CreateServers,
-    CreateTags,
     DeleteDrives,
-    EditTag,
-    FailJob,
     MarkDriveReady,
     NewDrive,
-    NewServer,
-    NewTag,
-    StartAttempt,
-    SucceedJob,
-    UpdateProgress,
 )
+from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.servers import CreateServers, NewServer
+from ledger.domain.commands.tags import CreateTags, EditTag, NewTag
 from ledger.domain.errors import AlreadyExists, Expected
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound
 from ledger.domain.errors.pools import UnknownStorageType
@@ -40,7 +33,7 @@ from ledger.domain.errors.tags import TagNotFound
 from ledger.domain.events.jobs import Resource
 from ledger.store.patience import STAMP_S
 from ledger.store.seam import Batch, Commit, Conflict, Cursor, StampsRefused
-from ledger.store.writer import BATCH_LIMIT, Caller
+from ledger.store.writer import BATCH_LIMIT, Caller, group_commit
 from ledger.store.writer.group_commit import BATCH_BYTES
 from tests.support.opened import CALLER, Opened
 from tests.support.read_models import drives_of
@@ -129,6 +122,49 @@ async def test_waiting_commands_are_committed_together(
     """One transaction for all of them, up to the limit."""
     await together(opened, *(new_drive(f"d{nth}") for nth in range(BATCH_LIMIT + 1)))
     assert [len(batch.events) for batch in batches] == [BATCH_LIMIT, 1]
+
+
+def test_nobody_waits_for_all_commands_of_another(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes while one account has many in hand is next, however long each of them takes."""
+    monkeypatch.setattr(group_commit, "BATCH_S", 0.0)
+    order: list[str] = []
+    ledger, many = opened.ledger, [new_drive(f"d{nth}") for nth in range(9)]
+    queue = ledger._writer._queue
+    with ThreadPoolExecutor(len(many) + 1) as threads:
+
+        def come_late(commit: Commit) -> None:
+            order.extend(stream for stream, _ in commit.events)
+            if len(order) == 1:
+                threads.submit(ledger.execute_blocking, late, Caller("another", "request"))
+                wait_for("it waits", lambda: not queue.empty())
+
+        late = CreateTags("another", (NewTag("late", "late", {}, ()),))
+        ledger.listen_here(come_late)
+        with held(opened):
+            begun = [threads.submit(ledger.execute_blocking, each, CALLER) for each in many]
+            wait_for("all wait", lambda: queue.qsize() == len(many))
+        for each in begun:
+            each.result(PATIENCE_S)
+        wait_for("all are recorded", lambda: len(order) == len(many) + 1)
+    assert order.index("tag-late") <= 2
+
+
+async def test_accounts_take_turns_within_a_batch(opened: Opened) -> None:
+    """Each keeps the order of its own."""
+    order: list[str] = []
+    opened.ledger.listen_here(lambda commit: order.extend(stream for stream, _ in commit.events))
+    callers = [Caller(name, "request") for name in ("a", "a", "a", "b", "c", "b")]
+    with held(opened):
+        tasks = [
+            asyncio.ensure_future(opened.ledger.execute(new_drive(f"{caller.actor}{nth}"), caller))
+            for nth, caller in enumerate(callers)
+        ]
+        await asyncio.sleep(0)
+    await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S)
+    await wait_until("all are told", lambda: len(order) == len(callers))
+    assert order == [f"drive-{each}" for each in ("a0", "b3", "c4", "a1", "b5", "a2")]
 
 
 async def test_each_command_sees_the_changes_of_those_before_it(opened: Opened) -> None:
@@ -361,8 +397,8 @@ def test_positions_are_returned_in_order(opened: Opened) -> None:
         assert log.last_position() == first + 1
 
 
-def test_exclusive_work_keeps_its_place_in_the_queue(opened: Opened) -> None:
-    """After the commands that were before it, before those behind it, and `afterwards` at once."""
+def test_exclusive_work_has_its_turn_between_commands(opened: Opened) -> None:
+    """After one that was before it, before those behind it, and `afterwards` at once."""
     order: list[str] = []
     opened.ledger.listen(lambda commit: order.extend(stream for stream, _ in commit.events))
     with ThreadPoolExecutor(2) as threads:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.errors.store import CommitFailed, StoreUnreachable
 from ledger.domain.events.jobs import job_stream
 from ledger.store.postgres import connections as pg_connecting

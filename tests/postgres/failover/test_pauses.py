@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.errors.jobs import ProgressWentBack
 from ledger.domain.errors.store import PauseLost, StoreUnreachable
 from ledger.domain.outcomes import outcome_of

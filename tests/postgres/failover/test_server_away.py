@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.outcomes import outcome_of

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.errors.store import StoreFailed, StoreUnreachable
 from ledger.domain.events.jobs import job_stream
 from ledger.store.postgres.cursor import PgConnection

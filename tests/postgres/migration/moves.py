@@ -12,7 +12,7 @@ import psycopg
 from api.data.move_to_postgres import move
 from api.resources.jobs.representation import represent_job
 from api.service.ids import new_id
-from ledger.domain.commands import CreateJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.domain.stamps import microseconds
 from ledger.merkle.signed_note import read_checkpoint
 from ledger.proofs.checkpoints import Checkpoints

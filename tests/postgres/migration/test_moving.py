@@ -23,7 +23,8 @@ from api.data.location import (
     SqliteDatabase,
     database_of,
 )
-from ledger.domain.commands import CloneDrive, CreateJob
+from ledger.domain.commands.drives import CloneDrive
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.errors.store import StoreFailed, StoreUnfit
 from ledger.store import migrate as tables
 from ledger.store.migrate import NotMoved

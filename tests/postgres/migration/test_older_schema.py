@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from ledger.archives import Shelf
-from ledger.domain.commands import CreateJob
+from ledger.domain.commands.jobs import CreateJob
 from ledger.domain.errors.store import StoreFailed
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of

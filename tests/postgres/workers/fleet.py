@@ -16,7 +16,8 @@ from api.service.clocks import now
 from ledger.application import Ledger
 from ledger.codec import decode
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands import CloneDrive, Command, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands import Command
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.context import PoolSpace
 from ledger.domain.events import Event
 from ledger.domain.events.drives import DriveDefinition

@@ -13,7 +13,7 @@ from api.data.directory import DataUnusable
 from api.doctor.checks import examine
 from api.service.service import Service
 from api.service.settings import Settings
-from ledger.domain.commands import CloneDrive, CreateDrives, NewDrive
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, NewDrive
 from ledger.domain.errors.pools import NoPools, PoolElsewhere, PoolsApart, UnknownStorageType
 from ledger.domain.events.drives import DriveDefinition
 from ledger.images.pools import Pool

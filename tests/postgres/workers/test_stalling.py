@@ -11,7 +11,7 @@ import pytest
 from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 
-from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.images.pools import Pool
 from ledger.workers.attempts import CopySettings
 from ledger.workers.engine import BEATS, WorkerSetup, run_worker

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.domain.commands import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.context import PoolSpace
 from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events.jobs import job_stream

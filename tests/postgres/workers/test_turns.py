@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 import projections.maintenance.rebuild
-from ledger.domain.commands import CreateJob, StartAttempt, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, UpdateProgress
 from ledger.domain.errors.store import StoreFailed
 from ledger.store.seam import Cursor
 from projections.maintenance.rebuild import AlreadyRebuilding, rebuild

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from ledger.domain.commands import CancelJob
+from ledger.domain.commands.jobs import CancelJob
 from ledger.domain.events.jobs import (
     JobAttemptLost,
     JobAttemptStarted,
