@@ -63,8 +63,6 @@ class TakenUp(Representation, frozen=True):
 
 
 class Attempts:
-    """Handlers of attempts."""
-
     def __init__(self, service: Service, jobs: Jobs) -> None:
         self._jobs = jobs
         self._starts = Starts(service)

@@ -1,4 +1,4 @@
-"""What clients say of jobs: types of fields that several bodies have, and what they may hold."""
+"""Fields that several bodies have: their types, and what they may hold."""
 
 import re
 from datetime import datetime, timedelta

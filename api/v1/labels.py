@@ -19,8 +19,6 @@ class LabelsBody(Strict, frozen=True):
 
 
 class Labels:
-    """Handlers of labels."""
-
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 

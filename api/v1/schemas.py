@@ -1,4 +1,4 @@
-"""The structs of all bodies of `/api/v1`, from which its description has their schemas."""
+"""The structs of all bodies of `/api/v1`, from which its description takes their schemas."""
 
 from msgspec import Struct
 

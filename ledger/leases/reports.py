@@ -1,4 +1,4 @@
-"""Taking the reports of producers: what becomes an event, what is only shown, what is answered.
+"""Take producers' reports: what becomes an event, what is only shown, and what is answered.
 
 A report says how things stand. It is never refused for its figures, and never for coming too often:
 what is not worth an event is shown until the next report.
