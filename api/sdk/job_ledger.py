@@ -726,7 +726,8 @@ def register(
     """Register a job; return its id, and the last answer.
 
     If it is registered already, and nobody works on it, it is taken up; otherwise it becomes a job
-    of its own, as a run again of the other. If its parent is over it stands on its own.
+    of its own, as a run again of the other. If its parent is over it stands on its own; so it may
+    have been registered before, and then its uuid is taken by what looks like another job.
     """
 
     def ask(body: Body) -> Answer:
@@ -743,7 +744,7 @@ def register(
         body = {name: value for name, value in body.items() if name != "external_id"}
         body["rerun_of"] = there
         answer = ask(body)
-    if answer.problem == "parent-over":
+    if answer.problem == "parent-over" or (answer.problem == "uuid-taken" and "parent" in body):
         answer = ask({name: value for name, value in body.items() if name != "parent"})
     return str(_dict(answer.body.get("job")).get("uuid") or uuid), answer
 
