@@ -2211,16 +2211,8 @@ class Run:
         self.deadline = time.monotonic() + (options.deadline or float("inf"))
         self.is_overdue = False
         self.is_interrupted = False
-        self.job = Job(
-            options.operation or os.path.basename(options.command[0])[:200],
-            title=options.title,
-            series=options.series,
-            labels=dict(options.label),
-            external_id=options.id,
-            lease=options.lease,
-            deadline=options.deadline,
-            parent=options.parent or INHERITED,
-        )
+        program = os.path.basename(options.command[0])
+        self.job = _described_job(options.operation or program[:200], options)
 
     def run(self) -> int:
         """Run the command, again if that is wanted; return the exit code."""
@@ -2455,6 +2447,19 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--deadline", type=_duration, metavar="TIME", help="90, 30m, 6h, 2d")
 
 
+def _described_job(operation: str, options: argparse.Namespace) -> Job:
+    return Job(
+        operation,
+        title=options.title,
+        series=options.series,
+        labels=dict(options.label),
+        external_id=options.id,
+        lease=options.lease,
+        deadline=options.deadline,
+        parent=options.parent or INHERITED,
+    )
+
+
 def _run_options(words: Sequence[str]) -> argparse.Namespace:
     parser = _new_parser("run", "Run a command as a job.", fails_with=WRAPPER_FAILED)
     add = parser.add_argument
@@ -2503,16 +2508,7 @@ def _start(words: Sequence[str]) -> int:
     _add_job_options(parser)
     parser.add_argument("--lease", type=_duration, metavar="TIME", help="expect reports so often")
     options = parser.parse_args(words)
-    begun = Job(
-        options.operation,
-        title=options.title,
-        series=options.series,
-        labels=dict(options.label),
-        external_id=options.id,
-        lease=options.lease,
-        deadline=options.deadline,
-        parent=options.parent or INHERITED,
-    )
+    begun = _described_job(options.operation, options)
     told = begun.registration(_parent_of(options.parent or INHERITED))
     print(_tell_once(_new_id(), REGISTER, told))
     return 0
