@@ -86,7 +86,7 @@ class GivenLink(Strict, frozen=True):
 
 
 class Producer(Strict, frozen=True):
-    """The process that works on the job. `agent`, the program that sends this, is not recorded."""
+    """The process that works on the job. `agent` is its program, with the version."""
 
     host: Name | None = None
     pid: Annotated[int, Meta(ge=0, le=PID_MOST)] | None = None
@@ -174,7 +174,7 @@ def holder_of(request: web.Request, instance: str | None, producer: Producer | N
     """Return the process that makes an attempt; as far as it says."""
     who = producer or Producer()
     token = request[GRANT].token
-    return Holder(_instance(request[GRANT], instance), token, who.host, who.pid)
+    return Holder(_instance(request[GRANT], instance), token, who.host, who.pid, who.agent)
 
 
 def _instance(grant: Grant, given: str | None) -> str:
