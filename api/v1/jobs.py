@@ -26,7 +26,7 @@ from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
 from ledger.domain.errors.producers import AttemptTaken
 from ledger.domain.events.producers import Holder
 from ledger.domain.producers.commands import RemoveTexts, TakeUpJob
-from ledger.leases.reporting import Reporting
+from ledger.leases.reports import Reporting
 from ledger.store.tables import leases, spent_ids
 from projections.views.producers.jobs import ShownJob
 from projections.views.producers.series import UNKNOWN

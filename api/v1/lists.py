@@ -24,7 +24,7 @@ from api.v1.representation import Job
 from api.v1.selectors import VALUES_MOST, read_selector
 from api.v1.stopping.stops import may_know
 from ledger.domain.events.producers import Outcome
-from ledger.domain.producers.standing import ConditionType
+from ledger.domain.producers.conditions import ConditionType
 from ledger.store.parameters import timestamp_or_none
 from projections.facets import KEYS
 from projections.views.producers.jobs import ShownJob

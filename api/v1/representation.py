@@ -18,10 +18,10 @@ from ledger.domain.events.producers import (
     Subject,
     TotalIs,
 )
-from ledger.domain.producers.standing import ConditionType, State
+from ledger.domain.producers.conditions import ConditionType, State
 from ledger.domain.producers.texts import ERROR, MESSAGE, RESULT, TAIL, TITLE
 from ledger.leases.figures import Pace, pace_of
-from ledger.leases.reporting import Live as LiveAttempt
+from ledger.leases.reports import Live as LiveAttempt
 from ledger.store.parameters import timestamp, timestamp_or_none
 from projections.views.producers.jobs import ShownJob
 

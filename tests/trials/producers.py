@@ -84,6 +84,9 @@ class Producers:
         )
         self.running.append(self._start(words))
 
+    def begin_with(self, words: list[str]) -> None:
+        self.running.append(self._start(words))
+
     def jl(self, *words: str) -> list[str]:
         return [sys.executable, "-S", str(self._jl), *words]
 

@@ -27,7 +27,7 @@ from ledger.domain.producers.commands import (
 )
 from ledger.domain.producers.texts import MESSAGE, text_of
 from ledger.leases.figures import Waiting
-from ledger.leases.known import KnownJobs
+from ledger.leases.known_jobs import KnownJobs
 from ledger.store.tables import texts
 from tests.ledger.leases.present import LEASE_S, LOST_S, Node, Present, says, working
 from tests.support.opened import CALLER

@@ -1,4 +1,4 @@
-"""What clients say of jobs: types of fields that several bodies have, and what they may hold."""
+"""Fields that several bodies have: their types, and what they may hold."""
 
 import re
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from api.v1.bodies import ONE_LINE, Strict
 from api.v1.problems import bad_value
 from ledger.domain.events.producers import Exit, Holder, Link, Subject
 from ledger.domain.labels import KEY_PATTERN, LABELS_MOST, VALUE_PATTERN
-from ledger.leases.reporting import WAITING_MOST
+from ledger.leases.reports import WAITING_MOST
 
 NAME_LENGTH = 200
 INSTANCE_LENGTH = 200

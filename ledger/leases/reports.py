@@ -1,4 +1,4 @@
-"""Taking the reports of producers: what becomes an event, what is only shown, what is answered.
+"""Take producers' reports: what becomes an event, what is only shown, and what is answered.
 
 A report says how things stand. It is never refused for its figures, and never for coming too often:
 what is not worth an event is shown until the next report.
@@ -33,8 +33,8 @@ from ledger.domain.producers.progress import STALEST, becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
 from ledger.domain.producers.texts import SALT_BYTES, Words, text_of
 from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
-from ledger.leases.held import HeldBeats, boot_time_s
-from ledger.leases.known import Known, KnownJobs
+from ledger.leases.held_beats import HeldBeats, boot_time_s
+from ledger.leases.known_jobs import Known, KnownJobs
 from ledger.store.tables import spent_ids
 from ledger.store.tables.leases import Renewal
 from ledger.store.writer import Caller
