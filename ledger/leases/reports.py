@@ -324,9 +324,8 @@ class Reporting:
         live = Live(lease.heard, figures_of(lease), waiting_of(lease), lease.lost)
         if known is None or known.heard is None or known.attempt != lease.attempt:
             return live
-        if lease.heard is not None and lease.heard > known.heard:
-            return live
-        return replace(live, heard=known.heard, figures=_newest(live.figures, known.figures))
+        heard = known.heard if lease.heard is None else max(known.heard, lease.heard)
+        return replace(live, heard=heard, figures=_newest(live.figures, known.figures))
 
 
 def _expires_in_s(report: Report, produced: Produced, now: datetime) -> float | None:

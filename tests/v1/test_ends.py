@@ -246,6 +246,7 @@ async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
     assert await v1.refused("GET", f"/jobs/{JOB}/control") == gone
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/end", DONE) == gone
+    assert await v1.refused("POST", f"/jobs/{JOB}/cancel", {}) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/labels", {"set": {"a": "b"}}) == gone
     taken = {"type": "uuid-taken", "status": 409}
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE, by=BOB) == taken
