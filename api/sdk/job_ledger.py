@@ -2143,6 +2143,14 @@ class Command:
             return
         self.send(number, to_all=signal.Signals(number).name[3:] not in TO_THE_COMMAND_ONLY)
 
+    def kill(self) -> None:
+        """Kill it and all that it has started; a group that is not its own has others in it."""
+        below = _below(self.pid) if self._has_terminal else []
+        self.send(signal.SIGKILL, to_all=True)
+        for pid in below:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
     def send(self, number: int, *, to_all: bool) -> None:
         """Send a signal to the command, or to all that it has started.
 
@@ -2153,6 +2161,19 @@ class Command:
                 os.killpg(self.pid, number)
             else:
                 os.kill(self.pid, number)
+
+
+def _below(pid: int) -> list[int]:
+    """Return the processes below this one, as far as their parents still are there."""
+    try:
+        with os.popen("ps -A -o pid= -o ppid=") as listing:  # noqa: S605, S607 - as PATH has it
+            pairs = [(int(own), int(above)) for own, above in map(str.split, listing)]
+    except (OSError, ValueError):
+        return []
+    below = [pid]
+    for each in below:
+        below += [own for own, above in pairs if above == each]
+    return below[1:]
 
 
 def _has_terminal() -> bool:
@@ -2297,7 +2318,7 @@ class Run:
                 command.send(signal.SIGCONT, to_all=True)
             if now >= kills_at:
                 kills_at = float("inf")
-                command.send(signal.SIGKILL, to_all=True)
+                command.kill()
             until = min(self.deadline if not self.is_overdue else float("inf"), kills_at)
             come = self.signals.wait(min(LOOK_EVERY_S, until - now))
             if come is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from api.app import make_app
@@ -32,6 +33,12 @@ class Real:
         self.url = str(client.make_url("")).rstrip("/")
         self.spool = spool
         self.env = environment(self.url, spool, JOB_LEDGER_TOKEN=token)
+
+    async def listen_at(self, port: int) -> None:
+        """Answer at this port, too."""
+        runner = self._client.server.runner
+        assert runner is not None
+        await web.TCPSite(runner, "127.0.0.1", port).start()
 
     async def call(self, method: str, path: str, **given: Any) -> Any:
         headers = {"Authorization": f"Bearer {self._token}"}
