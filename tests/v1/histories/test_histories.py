@@ -454,5 +454,5 @@ def world(begun: Path, tmp_path: Path, store: str | None) -> Iterator[World]:
 def test_any_history_is_answered_and_shown_as_promised(world: World) -> None:
     run_state_machine_as_test(
         lambda: Histories(world),
-        settings=settings(settings(), stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=settings().max_examples // 4, stateful_step_count=30),
     )
