@@ -56,9 +56,9 @@ from ledger.domain.quotas import NO_QUOTAS, Quotas
 from ledger.images.asking import answers_of
 from ledger.images.files import make_directory
 from ledger.images.pools import Pool
-from ledger.leases.held import HeldBeats
-from ledger.leases.known import KnownJobs
-from ledger.leases.reporting import Reporting
+from ledger.leases.held_beats import HeldBeats
+from ledger.leases.known_jobs import KnownJobs
+from ledger.leases.reports import Reporting
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of

@@ -59,7 +59,7 @@ NOT_QUICK = {
     "browser": {"page"},
     "process": {
         *("acceptance", "backup", "cli", "client", "compatibility", "faults"),
-        *("harness", "metrics", "readme", "scripts"),
+        *("harness", "metrics", "readme", "scripts", "trials"),
     },
     "thorough": set[str](),
 }
@@ -135,12 +135,16 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Leave what is collected out of the search for garbage: all of it stays to the end."""
+    """Leave what is collected out of the search for garbage: all of it stays to the end.
+
+    Look for garbage seldom after that: services that come and go made it a tenth of the work.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 

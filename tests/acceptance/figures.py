@@ -1,10 +1,13 @@
 """What a running job tells of itself while real copies are made, and whether it was right."""
 
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import requests
 
+from projections.estimates import MEASURED_S
 from tests.acceptance.client import Api, Json
 from tests.acceptance.running import EMAIL, PASSWORD
 from tests.support.wait import PATIENCE_S, wait_for
@@ -16,11 +19,14 @@ SLACK_S = 2.0
 TENTH = 0.1
 STEADY = 1.5
 """A copy that was so much faster before a moment than after it, or slower, is not steady."""
+LONG_S = 30.0
+"""However slow the machine, an answer to a copy that takes so long tells the time left."""
 
 
 class Told(NamedTuple):
-    """An answer, and when it came."""
+    """An answer, and when it was asked for and came."""
 
+    asked: float
     at: float
     job: Json
 
@@ -35,8 +41,9 @@ def follow(api: Api, job: str) -> list[Told]:
     seen: list[Told] = []
 
     def has_ended() -> bool:
+        asked = time.monotonic()
         answer = requests.get(f"{api.root}/jobs/{job}/", auth=(EMAIL, PASSWORD), timeout=PATIENCE_S)
-        seen.append(Told(time.monotonic(), answer.json()))
+        seen.append(Told(asked, time.monotonic(), answer.json()))
         return bool(seen[-1].job["state"] != "started")
 
     wait_for(f"for job {job} to end", has_ended, pause_s=LOOKS_S)
@@ -90,13 +97,37 @@ def check_time_left(seen: list[Told], total: int) -> None:
 
     A machine that is held up, before or afterwards, cannot have known.
     """
-    first, last = seen[0], seen[-1]
-    for told in seen[1:-1]:
-        eta_s, done = told.data["eta_s"], told.data["bytes_done"]
-        if eta_s is None or done < TENTH * total:
-            continue
-        left = last.at - told.at
-        before = (done - first.data["bytes_done"]) / (told.at - first.at)
-        after = (total - done) / left
-        if max(before, after) <= STEADY * min(before, after):
+    last = seen[-1]
+    must_tell = []
+    for before, told in _steady(seen, total):
+        eta_s, left = told.data["eta_s"], last.at - told.at
+        if eta_s is not None:
             assert left / FACTOR - SLACK_S <= eta_s <= left * FACTOR + SLACK_S, (left, told)
+        if _is_measured(seen, before, told) and left > FACTOR * (told.at - before.asked):
+            must_tell.append(told)
+    assert all(told.data["eta_s"] is not None for told in must_tell), must_tell
+    is_long = last.at - seen[0].at > LONG_S
+    assert must_tell or not is_long, "nothing could be checked"
+
+
+def _steady(seen: list[Told], total: int) -> Iterator[tuple[Told, Told]]:
+    """Yield each answer before which the copy was as fast as after it, and the one before."""
+    first, last = seen[0], seen[-1]
+    for before, told in pairwise(seen[:-1]):
+        done = told.data["bytes_done"]
+        past = (done - first.data["bytes_done"]) / (told.at - first.at)
+        future = (total - done) / (last.at - told.at)
+        if done >= TENTH * total and max(past, future) <= STEADY * min(past, future):
+            yield before, told
+
+
+def _is_measured(seen: list[Told], before: Told, told: Told) -> bool:
+    """Return whether a worker has just reported, and had then been at work for long enough.
+
+    Silence would be a reason to tell nothing; so would a verification that has not begun.
+    """
+    began = next((each.at for each in seen if each.data.get("phase") == "working"), told.at)
+    has_reported = told.data["bytes_done"] > before.data["bytes_done"]
+    return (
+        has_reported and before.asked - began >= MEASURED_S and told.data.get("bytes_verified") != 0
+    )

@@ -73,7 +73,7 @@ async def upload(api: Api, content: bytes) -> str:
 async def test_each_level_tells_what_the_lowest_does(
     api: Api, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    blocks = 64 if request.config.getoption("--long") else 4
+    blocks = 64 if request.config.getoption("--long") else 8
     images = [data_blocks(blocks), striped(blocks), data_blocks(blocks, 2)]
     server = await api.server(*[await upload(api, image) for image in images])
     jobs = await chain(api)
@@ -83,8 +83,9 @@ async def test_each_level_tells_what_the_lowest_does(
     seen: list[Told] = []
 
     async def has_ended() -> bool:
+        asked = time.monotonic()
         shown = (await api.get(f"/jobs/{jobs[0]}/")).json
-        seen.append(Told(time.monotonic(), shown))
+        seen.append(Told(asked, time.monotonic(), shown))
         return bool(shown["state"] != "started")
 
     await wait_until("the tree has ended", has_ended, pause_s=LOOKS_S)

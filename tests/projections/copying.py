@@ -81,7 +81,7 @@ class Work:
 
     def run(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
         """Yield after each step, until all copies have been made."""
-        patch.setattr(attempts, "time", SimpleNamespace(monotonic=self._clock))
+        self.set_clock(patch)
         while not self.is_over:
             self._begin()
             self.now += timedelta(seconds=self.step_s)
@@ -90,6 +90,10 @@ class Work:
                     self.tell(number, JobSucceeded())
                     del self._running[number]
             yield
+
+    def set_clock(self, patch: pytest.MonkeyPatch) -> None:
+        """Let attempts go by this clock."""
+        patch.setattr(attempts, "time", SimpleNamespace(monotonic=self._clock))
 
     def kill(self, away_s: float) -> None:
         """End the process; another one resumes a while later what was not durable or not done."""
@@ -101,7 +105,6 @@ class Work:
             if len(self._running) >= self.disk.at_once:
                 return
             if job.state == "started" and number not in self._running:
-                self.tell(number, JobAttemptStarted(job.attempt + 1, "w"))
                 self._running[number] = _Running(self, number)
 
     def tell(self, number: int, event: JobEvent) -> None:
@@ -114,40 +117,47 @@ class Work:
         return Recorded(self.now, "w", "", event)
 
 
+def begin_attempt(work: Work, number: int, *, verifies: bool = False) -> Attempt:
+    """Begin an attempt at a job whose reports go into its row."""
+    work.tell(number, JobAttemptStarted(work.jobs[number].attempt + 1, "w"))
+    job = work.jobs[number]
+
+    def execute(command: UpdateProgress, _: Caller) -> None:
+        report = ProgressUpdated(
+            command.attempt,
+            command.progress,
+            command.bytes_done,
+            command.bytes_total,
+            command.offset,
+            command.bytes_verified,
+        )
+        work.tell(number, report)
+
+    return Attempt(
+        SimpleNamespace(execute_blocking=execute),  # type: ignore[arg-type]
+        Caller("w", ""),
+        job,
+        job.attempt,
+        source=_DRIVE,
+        destination=None,
+        fingerprint=OSError(),
+        pools={},
+        copying=CopySettings(1, None, verify=verifies),
+        on_moved=lambda _: None,
+        stop=threading.Event(),
+    )
+
+
 class _Running:
     """A copy that a thread is making."""
 
     def __init__(self, work: Work, number: int) -> None:
-        job, self._copy = work.jobs[number], work.copies[number]
+        self._copy = work.copies[number]
         self._verifies = work.disk.verification is not None
-        self._done = job.offset
+        self._done = work.jobs[number].offset
         self._verified = 0.0
         self._due = work.now.timestamp() + 1
-
-        def execute(command: UpdateProgress, _: Caller) -> None:
-            report = ProgressUpdated(
-                command.attempt,
-                command.progress,
-                command.bytes_done,
-                command.bytes_total,
-                command.offset,
-                command.bytes_verified,
-            )
-            work.tell(number, report)
-
-        self._attempt = Attempt(
-            SimpleNamespace(execute_blocking=execute),  # type: ignore[arg-type]
-            Caller("w", ""),
-            job,
-            job.attempt,
-            source=_DRIVE,
-            destination=None,
-            fingerprint=OSError(),
-            pools={},
-            copying=CopySettings(1, None, verify=self._verifies),
-            on_moved=lambda _: None,
-            stop=threading.Event(),
-        )
+        self._attempt = begin_attempt(work, number, verifies=self._verifies)
 
     def go_on(self, disk: Disk, at_once: int, step_s: float, now: float) -> bool:
         """Work for one step; return whether the job is done."""

@@ -1,16 +1,24 @@
 """When a job ends, as told while it runs: nothing, or right within a factor of two."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from threading import Event
+from typing import NamedTuple, Self
 
 import pytest
 
 from ledger.domain.events.jobs import JobAttemptLost
+from ledger.images import background_sync, copy
+from ledger.images.copy import copy_image
+from ledger.images.files import fingerprint
 from projections.estimates import UNKNOWN, Estimate, estimate
 from projections.tables import JobRow
-from tests.projections.copying import MIB, Copy, Disk, Work
+from tests.projections.copying import MIB, Copy, Disk, Work, begin_attempt
 
 SECOND = 1.0
 """An estimate is shown in whole seconds."""
@@ -142,6 +150,85 @@ def test_speed_that_varies(seed: int) -> None:
             done = sum(row.bytes_done for row in work.rows) / (128 * MIB)
             seen.append(Seen(work.now, done, estimate(work.rows, work.now)))
     check(seen[:-1], work.now)
+
+
+# A disk that takes its time to make data durable
+
+
+@dataclass
+class SlowDisk:
+    """A real copy's disk: each byte takes so long to write, and so long to sync once written.
+
+    All of it is in one thread, so that nothing but these takes time.
+    """
+
+    work: Work
+    written_per_s: float
+    synced_per_s: float
+    seen: list[Seen] = field(default_factory=list)
+    _unsynced: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def write(self, count: int) -> None:
+        self._unsynced += count
+        self._pass(count / self.written_per_s)
+
+    def sync(self, _fd: int) -> None:
+        count, self._unsynced = self._unsynced, 0
+        self._pass(count / self.synced_per_s)
+
+    def submit(self, function: Callable[[int], None], fd: int) -> Future[None]:
+        """Do it at once, as the only thread of the pool would."""
+        done: Future[None] = Future()
+        done.set_result(function(fd))
+        return done
+
+    def _pass(self, seconds: float) -> None:
+        end = self.work.now + timedelta(seconds=seconds)
+        while self.work.now < end:
+            self.work.now = min(self.work.now + timedelta(seconds=0.1), end)
+            (row,) = self.work.rows
+            done = row.bytes_done / self.work.copies[0].total
+            self.seen.append(Seen(self.work.now, done, estimate([row], self.work.now)))
+
+
+@pytest.mark.parametrize("written_per_s", [float("inf"), MIB], ids=["syncs only", "both alike"])
+def test_the_last_sync_is_work(
+    written_per_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written is not done: until the disk has it all, the time left covers the rest."""
+    monkeypatch.setattr(copy, "CHUNK_BYTES", MIB // 4)
+    monkeypatch.setattr(copy, "CHECKPOINT_BYTES", 4 * MIB)
+    work = Work([Copy(19 * MIB)], Disk())
+    work.set_clock(monkeypatch)
+    disk = SlowDisk(work, written_per_s, MIB)
+    monkeypatch.setattr(background_sync, "ThreadPoolExecutor", lambda **_: disk)
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, disk.sync)
+    source = tmp_path / "source"
+    source.write_bytes(b"data" * (19 * MIB // 4))
+    copy_image(
+        source=source,
+        part=tmp_path / "part",
+        size=19 * MIB,
+        resume=None,
+        on_checkpoint=begin_attempt(work, 0).report,
+        on_moved=disk.write,
+        rate=None,
+        verify=False,
+        stop=Event(),
+        expected=fingerprint(source),
+    )
+    check(disk.seen, work.now)
+    assert known(disk.seen) > 0.9
+    *_, last = (each for each in disk.seen if each.told.eta_s is not None)
+    assert (work.now - last.at).total_seconds() < 1
+    assert min(each.at for each in disk.seen if each.done >= 0.1) < work.now - timedelta(seconds=12)
 
 
 # Unknown

@@ -1,4 +1,4 @@
-"""A TCP proxy between a browser and a service, which can be cut."""
+"""A TCP proxy between a client and a service, which can be cut, or let nothing through."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,8 @@ CHUNK = 64 * 1024
 class Between:
     """Forwards connections until it is cut; then it ends them and refuses others.
 
+    Or it swallows what comes, both up and down: connections stay as they are, and others are made.
+
     It has a thread of its own: what drives the browser has the event loop of this one.
     """
 
@@ -26,7 +28,7 @@ class Between:
         self._stopping: asyncio.Event
         self._listens = threading.Event()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._is_cut = False
+        self._is_cut = self._is_swallowing = False
         self.refused = 0
         """How many connections it has refused since it was first cut."""
         self.address = ""
@@ -46,7 +48,19 @@ class Between:
         self._loop.call_soon_threadsafe(self._cut)
 
     def mend(self) -> None:
+        """Forward what comes; connections of which something was swallowed are ended."""
         self._is_cut = False
+        if self._is_swallowing:
+            self._loop.call_soon_threadsafe(self._spit_out)
+
+    def swallow(self) -> None:
+        """Let nothing through from now on, without a word to anybody."""
+        self._is_swallowing = True
+
+    def _spit_out(self) -> None:
+        self._is_swallowing = False
+        for writer in self._writers:
+            writer.transport.abort()
 
     def _cut(self, but: asyncio.StreamWriter | None = None) -> None:
         self._is_cut = True
@@ -84,6 +98,8 @@ class Between:
     ) -> None:
         """Forward until one side ends, without waiting for the other."""
         while chunk := await reader.read(CHUNK):
+            if self._is_swallowing:
+                continue
             self._left[way] -= len(chunk)
             if self._left[way] < 0:
                 # What came down before is read yet: a reset would take it from a slow reader.

@@ -1,6 +1,6 @@
-"""The jobs of which this process has to answer reports, as they are now, and the jobs above them.
+"""The current state of the jobs that report to this process, and of the jobs above them.
 
-Commits keep them up to date, those of other processes too. What is not known is read.
+The commits of all processes keep it up to date. What is not in it is read from the store.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ PER_SECOND, BURST = 5, 20
 class Known:
     """A job and what its attempt last said. The marks are the numbers of its newest reports.
 
-    `recorded` is when the last of its reports became an event, and `told_of` of which moment the
-    last buffered one told that did.
+    `recorded` is when the last of its reports became an event, and `told` the last buffered one
+    that did.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Known:
         self.waiting: Waiting | None = None
         self.heard: datetime | None = None
         self.recorded: datetime | None = None
-        self.told_of: datetime | None = None
+        self.told: ProgressReported | None = None
         self.lacks = 0.0
         self.at_s = 0.0
         self.is_read = False
@@ -53,7 +53,7 @@ class Known:
             return
         self.attempt = attempt
         self.live = self.buffered = self.figures = self.heard = self.recorded = None
-        self.waiting = self.told_of = None
+        self.waiting = self.told = None
 
     def drop_words(self) -> None:
         """Forget the message: the words of the job were removed. A held beat may still have it."""

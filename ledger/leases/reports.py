@@ -1,4 +1,4 @@
-"""Taking the reports of producers: what becomes an event, what is only shown, what is answered.
+"""Take producers' reports: what becomes an event, what is only shown, and what is answered.
 
 A report says how things stand. It is never refused for its figures, and never for coming too often:
 what is not worth an event is shown until the next report.
@@ -33,8 +33,8 @@ from ledger.domain.producers.progress import STALEST, becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
 from ledger.domain.producers.texts import SALT_BYTES, Words, text_of
 from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
-from ledger.leases.held import HeldBeats, boot_time_s
-from ledger.leases.known import Known, KnownJobs
+from ledger.leases.held_beats import HeldBeats, boot_time_s
+from ledger.leases.known_jobs import Known, KnownJobs
 from ledger.store.tables import spent_ids
 from ledger.store.tables.leases import Renewal
 from ledger.store.writer import Caller
@@ -202,7 +202,7 @@ class Reporting:
     ) -> Answer:
         now = self._ledger.clock.now()
         recorded = is_slow = False
-        stale = _is_stale(report, known)
+        stale = _is_stale(report, known, produced)
         figures = _figures(report, known, produced, job.attempt, stale=stale)
         if not report.buffered:
             known.heard, known.waiting = now, report.waiting
@@ -324,9 +324,8 @@ class Reporting:
         live = Live(lease.heard, figures_of(lease), waiting_of(lease), lease.lost)
         if known is None or known.heard is None or known.attempt != lease.attempt:
             return live
-        if lease.heard is not None and lease.heard > known.heard:
-            return live
-        return replace(live, heard=known.heard, figures=_newest(live.figures, known.figures))
+        heard = known.heard if lease.heard is None else max(known.heard, lease.heard)
+        return replace(live, heard=heard, figures=_newest(live.figures, known.figures))
 
 
 def _expires_in_s(report: Report, produced: Produced, now: datetime) -> float | None:
@@ -388,14 +387,15 @@ def _is_worth_an_event(
     Buffered reports come all at once. They count by when that was of which they tell.
     """
     assert known.recorded is not None
-    at, before = now, known.recorded
+    before, since = produced.reported, now - known.recorded
     if report.buffered:
-        at, before = event.happened_at, known.told_of or event.happened_at - STALEST
-    worth = becomes_event(event, produced.reported, at - before, produced.reports)
+        before = known.told or before
+        since = STALEST if known.told is None else event.happened_at - known.told.happened_at
+    worth = becomes_event(event, before, since, produced.reports)
     if worth and report.buffered:
-        known.told_of = at
+        known.told = event
     elif worth:
-        known.recorded = at
+        known.recorded = now
     return worth
 
 
@@ -445,13 +445,14 @@ def _event(report: Report, figures: Figures, *, stale: bool) -> ProgressReported
     return replace(figures.report, message=message, stale=stale)
 
 
-def _is_stale(report: Report, known: Known) -> bool:
+def _is_stale(report: Report, known: Known, produced: Produced) -> bool:
     """Return whether newer figures were shown before a buffered report came."""
-    if not report.buffered or report.said is None:
+    shown = produced.reported if known.figures is None else known.figures.report
+    if not report.buffered or report.said is None or shown is None:
         return False
-    if report.seq is not None and known.live is not None:
-        return report.seq < known.live
-    return known.heard is not None and report.said.report.happened_at < known.heard
+    if report.seq is not None and shown.seq is not None:
+        return report.seq < shown.seq
+    return report.said.report.happened_at < shown.happened_at
 
 
 def _holds(report: Report, produced: Produced, now: datetime) -> timedelta:
