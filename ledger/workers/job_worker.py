@@ -44,6 +44,7 @@ from ledger.store.patience import OutageLog
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from ledger.workers.attempts import Attempt, CopySettings, pool_of
+from ledger.workers.ending import end_threads
 from ledger.workers.operations import WORK
 
 RETRY_S = 5.0
@@ -94,8 +95,7 @@ class JobWorker:
         self._ledger.stop_waiting()
         for stop in list(self._stops.values()):
             stop.set()
-        for threads in self._threads.values():
-            threads.shutdown(wait=True, cancel_futures=True)
+        end_threads(self._threads.values(), cancel=True)
 
     def copied_bytes(self) -> int:
         """Return how many bytes this process has copied; holes do not count."""
