@@ -22,7 +22,7 @@ from ledger.images.surveys import Surveyor, Surveys, places
 from ledger.store.lease import Lease, ThreadLease
 from ledger.store.metrics import Meter
 from ledger.store.patience import read_patiently
-from ledger.store.seam import CommitFeed, Cursor, Listener, Log, Projection, Store
+from ledger.store.seam import CommitFeed, Cursor, FirstListener, Listener, Log, Projection, Store
 from ledger.store.tables.streams import stored_of
 from ledger.store.writer import Caller, Writer, always
 
@@ -88,6 +88,13 @@ class Ledger:
     def listen_here(self, listener: Listener) -> None:
         """Call `listener` with every commit of this process; in the writer's thread."""
         self._writer.listen(listener)
+
+    def listen_first(self, listener: FirstListener) -> None:
+        """Call `listener` with every commit of this process before anybody is told of it.
+
+        And before and after all rows are made anew. In the writer's thread; must not fail.
+        """
+        self._writer.listen_first(listener)
 
     def exclusive(
         self, work: Callable[[Cursor], T], *, afterwards: Callable[[], None] | None = None

@@ -110,6 +110,12 @@ class Limits(LoginLimits, frozen=True, kw_only=True, rename="kebab"):
             description="the same of one IPv4 address, or of an IPv6 network of 64 bits",
         ),
     ] = 4 * MIB
+    shown_bytes: Annotated[
+        int,
+        Meta(
+            ge=0, description="bytes of jobs that were shown and are remembered; 0 remembers none"
+        ),
+    ] = 64 * MIB
     answer_wait_seconds: Annotated[
         float, seconds("how long a read waits for answers before it to be sent")
     ] = 5.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, LiteralString, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, LiteralString, NamedTuple, Protocol, TypeVar
 
 from eventsourcing.persistence import StoredEvent
 
@@ -173,6 +173,12 @@ class Commit(NamedTuple):
 
 Listener = Callable[[Commit], None]
 """Called with each commit, in order; must not block."""
+
+Anew = Literal["rows change", "rows have changed"]
+"""All rows are about to be made anew, or were, or stay after all."""
+
+FirstListener = Callable[[Commit | Anew], None]
+"""Called with each commit before anybody is told of it, and around others; must not fail."""
 
 
 class CommitFeed(Protocol):

@@ -1,18 +1,20 @@
 """From commits to what changed for which account; several changes of one thing are one. Pure."""
 
 from collections.abc import Container, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
-from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import ENDINGS, Job
-from ledger.domain.aggregates.keypair import Keypair
-from ledger.domain.aggregates.server import Server
-from ledger.domain.aggregates.token import Token
 from ledger.domain.events import Event
-from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.domain.events.jobs import ChildAttached, ChildEnded, JobAttemptStarted, ProgressUpdated
 from ledger.domain.events.producers import JobCancelRequested, ProgressReported
 from ledger.store.seam import Commit
+from projections.shown.changes import (
+    JobChanged,
+    JobsGone,
+    RelationsChanged,
+    ThingChanged,
+    changes_of,
+)
 
 _PROGRESS = (JobAttemptStarted, ProgressUpdated, ProgressReported)
 _FROM_BELOW = (ChildAttached, ChildEnded)
@@ -63,38 +65,28 @@ class Changes:
 
     def add(self, commit: Commit, accounts: Container[str]) -> None:
         """Add what a commit changed for these accounts; only their own jobs name their things."""
-        concerned = [
-            (stream, state) for stream, state in commit.states.items() if state.owner in accounts
-        ]
-        for stream, state in concerned:
-            kind, _, uuid = stream.partition("-")
-            match state:
-                case Job() | Token():
-                    continue  # a job's events say what happened to it; nobody follows tokens
-                case Drive() | Server() | Keypair() if state.deleted:
-                    self.gone[uuid] = None
+        is_concerned = any(state.owner in accounts for state in commit.states.values())
+        for change in changes_of(commit):
+            match change:
+                case JobChanged(job, event):
+                    if job.owner in accounts:
+                        self._add_job(job, event)
+                case JobsGone(owner, jobs):
+                    if owner in accounts:
+                        self.jobs.update(dict.fromkeys(jobs, JobChange(owner, None)))
+                case ThingChanged(kind, uuid, owner, gone):
+                    if owner in accounts:
+                        self._add_thing(kind, uuid, owner, gone=gone)
+                case RelationsChanged(uuid):
+                    if is_concerned:
+                        self.related[uuid] = None
                 case _:
-                    pass
-            self.others[kind, uuid] = state.owner
-        self._add_discarded(commit, accounts)
-        if concerned:
-            self._add_jobs(commit, accounts)
-            self.related.update(dict.fromkeys(sorted(commit.related)))
+                    assert_never(change)
 
-    def _add_discarded(self, commit: Commit, accounts: Container[str]) -> None:
-        """Add jobs that are not shown any more: they are sent as gone."""
-        for _, recorded in commit.events:
-            if isinstance(recorded.event, JobsDiscarded):
-                for tree in recorded.event.trees:
-                    if tree.owner in accounts:
-                        gone = JobChange(tree.owner, None)
-                        self.jobs.update(dict.fromkeys(tree.jobs, gone))
-
-    def _add_jobs(self, commit: Commit, accounts: Container[str]) -> None:
-        for stream, recorded in commit.events:
-            state = commit.states[stream]
-            if isinstance(state, Job) and state.owner in accounts:
-                self._add_job(state, recorded.event)
+    def _add_thing(self, kind: str, uuid: str, owner: str, *, gone: bool) -> None:
+        self.others[kind, uuid] = owner
+        if gone:
+            self.gone[uuid] = None
 
     def _add_job(self, job: Job, event: Event) -> None:
         before = self.jobs.get(job.uuid)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from ledger.store.log import Connection, streamed
@@ -11,7 +12,7 @@ from ledger.store.tables.streams import end_position
 from projections.tables import JobRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
-from projections.views.read_models import JobTree
+from projections.views.read_models import Family, JobTree, Naming, joined
 from projections.views.reader import NO_LIMIT, Reader
 
 NAMING_LIMIT = 100
@@ -65,23 +66,32 @@ class Jobs(Reader):
         super().__init__(connection)
         self._job = _job_columns(self._g)
 
-    def job(self, uuid: str, owner: str, most: int = NO_LIMIT - 1) -> JobTree | None:
-        """Return the job and all below it if it belongs to this account.
+    def job(self, uuid: str, owner: str) -> JobTree | None:
+        """Return the job and all below it if it belongs to this account."""
+        return self.family(uuid, owner).trees().get(uuid)
 
-        Raise `LongTree` if the tree that it is in has more than `most` jobs; the rest is not read.
+    def family(self, uuid: str, owner: str, most: int = NO_LIMIT - 1) -> Family:
+        """Return the whole tree that this account's job is in; empty if it has no such job.
+
+        Raise `LongTree` if it has more than `most` jobs; the rest is not read.
         """
         rows = self._all(
-            f"SELECT * FROM (SELECT {self._job} FROM jobs_g{self._g} WHERE root ="
-            f" (SELECT root FROM jobs_g{self._g} WHERE uuid = ? AND owner = ?) LIMIT ?) AS family"
-            " ORDER BY ordinal",
+            f"{select('jobs', self._g)} WHERE root ="
+            f" (SELECT root FROM jobs_g{self._g} WHERE uuid = ? AND owner = ?) LIMIT ?",
             (uuid, owner, most + 1),
         )
         if len(rows) > most:
             raise LongTree
-        for tree in self._trees(rows):
-            if tree.job.uuid == uuid:
-                return tree
-        return None
+        jobs = sorted((JobRow(*row) for row in rows), key=attrgetter("ordinal"))
+        # Looked up by their keys: PostgreSQL would answer an EXISTS here by reading all drives.
+        named = self._among(
+            "SELECT job, kind || '/' || resource, coalesce(CASE kind"
+            f" WHEN 'drives' THEN (SELECT 1 FROM drives_g{self._g} WHERE uuid = resource)"
+            f" ELSE (SELECT 1 FROM servers_g{self._g} WHERE uuid = resource) END, 0)"
+            f" FROM job_resources_g{self._g} WHERE job IN (...)",
+            [job.uuid for job in jobs],
+        )
+        return Family(jobs, [Naming(job, resource, bool(there)) for job, resource, there in named])
 
     def jobs_among(self, uuids: Sequence[str], owner: str) -> list[JobTree]:
         """Return those of these jobs that belong to this account, each with all below it.
@@ -250,7 +260,7 @@ class Jobs(Reader):
             f"SELECT {self._job} FROM jobs_g{self._g} WHERE root IN (...) ORDER BY ordinal",
             list(dict.fromkeys(roots)),
         )
-        by_uuid = {tree.job.uuid: tree for tree in self._trees(family)}
+        by_uuid = joined(map(_tree, family))
         return [by_uuid.get(row[0]) or _tree(row) for row in rows]
 
     def _parents_beside(self, roots: Iterable[str]) -> set[str]:
@@ -260,14 +270,6 @@ class Jobs(Reader):
             list(dict.fromkeys(roots)),
         )
         return {parent for (parent,) in found}
-
-    def _trees(self, rows: list[Any]) -> list[JobTree]:
-        """Return every job of these whole trees, each with the jobs below it."""
-        trees = {row[0]: _tree(row) for row in rows}
-        for tree in trees.values():
-            if tree.job.parent is not None:
-                trees[tree.job.parent].children.append(tree)
-        return list(trees.values())
 
 
 def _tree(row: Any) -> JobTree:

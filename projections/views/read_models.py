@@ -1,5 +1,6 @@
 """What reads return: jobs, drives, servers, tags, keypairs, addresses, profiles and log entries."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ledger.domain.events.drives import DriveDefinition
@@ -24,6 +25,38 @@ class JobTree(NamedTuple):
     @property
     def uuid(self) -> str:
         return self.job.uuid
+
+
+def joined(jobs: Iterable[JobTree]) -> dict[str, JobTree]:
+    """Put the jobs of whole trees, in order, below their parents; return all of them."""
+    trees = {tree.job.uuid: tree for tree in jobs}
+    for tree in trees.values():
+        if tree.job.parent is not None:
+            trees[tree.job.parent].children.append(tree)
+    return trees
+
+
+class Naming(NamedTuple):
+    """A job names a resource, such as `drives/UUID`, which may exist or not."""
+
+    job: str
+    resource: str
+    exists: bool
+
+
+class Family(NamedTuple):
+    """A whole tree of jobs in order, and what they name."""
+
+    jobs: list[JobRow]
+    named: list[Naming]
+
+    def trees(self) -> dict[str, JobTree]:
+        """Return every job with all below it."""
+        named: dict[str, list[str]] = {job.uuid: [] for job in self.jobs}
+        for job, resource, exists in self.named:
+            if exists:
+                named[job].append(resource)
+        return joined(JobTree(job, sorted(named[job.uuid]), []) for job in self.jobs)
 
 
 class JobReference(NamedTuple):

@@ -1,4 +1,4 @@
-"""Snapshots of the read models for the API, and a cache that lasts from one commit to the next."""
+"""Snapshots of the read models for the API. Counts of lists last from one commit to the next."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,13 +6,10 @@ from contextlib import contextmanager
 from ledger.store.log import Connection
 from ledger.store.readers import Reader
 from projections.views.filters import Condition, Conditions
-from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
 
-REMEMBERED_ANSWERS = 1_000
-"""Job trees, and counts of lists, that are kept until the next commit."""
-TREE_MOST = 200
-"""Jobs of a tree that is read in the event loop."""
+REMEMBERED_COUNTS = 1_000
+"""Counts of lists that are kept until the next commit."""
 
 _List = tuple[str, tuple[str, ...] | None, tuple[Condition, ...]]
 
@@ -44,27 +41,12 @@ class Views:
     def __init__(self, reader: Reader, commits: Callable[[], int] | None) -> None:
         self._reader = reader
         self._commits = commits
-        self._trees: dict[tuple[str, str], JobTree | None] = {}
         self._counts: dict[_List, int] = {}
         self._read_at = -1
 
-    def job(self, uuid: str, owner: str) -> JobTree | None:
-        """Return the job and all below it; from memory as long as nothing was committed since.
-
-        Watchers ask for the same jobs again and again. For the event loop only, like `snapshot`:
-        raise `LongTree` if reading it, and showing it, would keep others waiting.
-        """
-        self._drop_stale_answers()
-        if (uuid, owner) not in self._trees:
-            with self.snapshot() as snapshot:
-                self._trees[uuid, owner] = snapshot.job(uuid, owner, TREE_MOST)
-        return self._trees[uuid, owner]
-
-    def _drop_stale_answers(self) -> None:
+    def _drop_stale_counts(self) -> None:
         commits = self._read_at + 1 if self._commits is None else self._commits()
-        full = max(len(self._trees), len(self._counts)) >= REMEMBERED_ANSWERS
-        if commits != self._read_at or full:
-            self._trees.clear()
+        if commits != self._read_at or len(self._counts) >= REMEMBERED_COUNTS:
             self._counts.clear()
             self._read_at = commits
 
@@ -72,7 +54,7 @@ class Views:
     def snapshot(self) -> Iterator[Snapshot]:
         """Open a snapshot for a few short reads in the event loop, without awaiting in between."""
         # Before the snapshot begins: an answer must be as new as the commit that it is kept for.
-        self._drop_stale_answers()
+        self._drop_stale_counts()
         with self._reader.snapshot() as connection:
             yield _Remembering(connection, self._counts)
 

@@ -49,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "updates-256-callers": nodes.updates_many_callers,
     "clones": clones.clones,
     "job-get": reads.job_get,
+    "job-get-each": reads.job_get_each,
     "job-get-read": reads.job_get_read,
     "job-get-watched": reads.job_get_watched,
     "job-get-2-processes": reads.job_get_processes,

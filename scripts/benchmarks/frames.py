@@ -87,7 +87,8 @@ class ReportingJob:
     @property
     def text(self) -> str:
         """Return an example of a frame."""
-        tree = self._service.views.job(self.job, self._caller.actor)
+        with self._service.views.snapshot() as snapshot:
+            tree = snapshot.job(self.job, self._caller.actor)
         return message("jobs", self.job, tree, self._service.now()).decode()
 
     async def round(self, sockets: int, count: int) -> list[float]:

@@ -1,8 +1,8 @@
 """GET of a job with four children, 32 connections, against aiohttp answering as many bytes.
 
-The service remembers a job's tree until something is written. `job-get` asks for one job again and
-again, like a watcher; `job-get-read` asks for another each time, out of more than are remembered,
-so that every request reads. Nothing is written meanwhile; a busy ledger is somewhere in between.
+The service remembers jobs until they change. `job-get` asks for one job again and again, like a
+watcher; `job-get-each` for another each time; and `job-get-read` for another each time of a service
+that remembers none, so that every request reads.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from api.service.ids import new_id
 from api.service.settings import Settings
 from ledger.domain.commands.servers import CloneServer
 from ledger.store.writer import Caller
-from projections.views.views import REMEMBERED_ANSWERS
 from scripts.benchmarks.support.data_directories import (
     Seeded,
     ask,
@@ -32,18 +31,24 @@ from scripts.load import Result
 
 CONNECTIONS = 32
 WARM_UP = 500
-MORE_JOBS = REMEMBERED_ANSWERS + 100
-"""Jobs that are read in turn: enough for each to be forgotten before its next turn."""
+MORE_JOBS = 2_000
+"""Jobs that are read in turn."""
+REMEMBERING_NONE = "--limit=shown-bytes=0"
 
 
 def job_get(setting: Setting) -> Row:
-    """One job: login, a check whether anything was written, JSON."""
+    """One job: login, a look at what has changed, JSON."""
     return _against_bare(setting, "job-get", jobs=1, at_least=0.5)
+
+
+def job_get_each(setting: Setting) -> Row:
+    """Another job each time."""
+    return _against_bare(setting, "job-get-each", jobs=MORE_JOBS, at_least=None)
 
 
 def job_get_read(setting: Setting) -> Row:
     """Another job each time: also a snapshot with five jobs and their resources."""
-    return _against_bare(setting, "job-get-read", jobs=MORE_JOBS, at_least=None)
+    return _against_bare(setting, "job-get-read", REMEMBERING_NONE, jobs=MORE_JOBS, at_least=None)
 
 
 def job_get_processes(setting: Setting) -> Row:
@@ -103,15 +108,17 @@ def _load_service(data: Path, requests: Sequence[bytes], count: int, *flags: str
         return load(server, requests, connections=CONNECTIONS, count=count)
 
 
-def _against_bare(setting: Setting, name: str, *, jobs: int, at_least: float | None) -> Row:
+def _against_bare(
+    setting: Setting, name: str, *flags: str, jobs: int, at_least: float | None
+) -> Row:
     scale, data = setting
     paths = [f"/api/2.0/jobs/{job}/" for job in asyncio.run(_seed(data, jobs))]
     requests = [request_bytes("GET", path) for path in paths]
-    with serving(data, "--no-copying") as server:
+    with serving(data, "--no-copying", *flags) as server:
         body, content_type, _ = ask(server, "GET", paths[0])
         with answering(body, content_type) as bare:
             for each in (server, bare):
-                load(each, requests, connections=CONNECTIONS, count=WARM_UP)
+                load(each, requests, connections=CONNECTIONS, count=WARM_UP + jobs)
             rounds = [_round(server, bare, requests, scale.gets) for _ in range(scale.rounds)]
     note = f"32 connections, {len(body):,} bytes of JSON, {len(paths):,} jobs by turns"
     return row(name, "requests/s", rounds, at_least=at_least, note=note)

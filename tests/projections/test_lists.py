@@ -148,7 +148,7 @@ def test_a_long_tree_is_not_read(opened: Opened) -> None:
     opened.do(CreateJob(ME, "p", "x"), CreateJob(ME, "c", "x", parent="p"))
     with opened.views.long_snapshot() as snapshot:
         for job in ("p", "c"):
-            assert snapshot.job(job, ME, 2) == snapshot.job(job, ME) is not None
+            assert snapshot.family(job, ME, 2) == snapshot.family(job, ME)
             with pytest.raises(LongTree):
-                snapshot.job(job, ME, 1)
-            assert snapshot.job(job, SOMEBODY_ELSE, 1) is None
+                snapshot.family(job, ME, 1)
+            assert not snapshot.family(job, SOMEBODY_ELSE, 1).jobs

@@ -13,7 +13,7 @@ from ledger.domain.commands.drives import (
     MarkDriveReady,
     NewDrive,
 )
-from ledger.domain.commands.jobs import CreateJob, FailJob, StartAttempt, SucceedJob, UpdateProgress
+from ledger.domain.commands.jobs import CreateJob, StartAttempt, SucceedJob, UpdateProgress
 from ledger.domain.commands.servers import DeleteServers
 from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
@@ -61,32 +61,6 @@ async def test_a_read_after_an_answer_is_never_stale(opened: Opened) -> None:
 
     async with patience("for all of them"):
         await asyncio.gather(*map(one, range(32)))
-
-
-def test_a_job_that_is_read_again_and_again_is_never_stale(told: Opened) -> None:
-    """What is remembered of it is forgotten with every commit of anything that it shows."""
-
-    def shown() -> tuple[int, str, list[str]]:
-        tree = told.views.job("running-clone-of-s", ME)
-        assert tree is not None
-        assert told.views.job("running-clone-of-s", ME) == tree
-        assert told.views.job("running-clone-of-s", SOMEBODY_ELSE) is None
-        return tree.children[0].job.progress, tree.job.state, tree.resources
-
-    assert shown() == (41, "started", ["servers/s", "servers/s4"])
-    told.do(UpdateProgress("new-10", 1, 42))
-    assert shown()[0] == 42
-    told.rebuild()
-    assert shown()[0] == 42
-    told.do(UpdateProgress("new-10", 1, 43))
-    assert shown()[0] == 43
-    told.do(SucceedJob("new-10", 1), StartAttempt("new-12", 1, "w"), FailJob("new-12", 1, "no"))
-    assert shown() == (100, "failed", ["servers/s"])
-    told.do(DeleteServers(ME, ("s",)))
-    assert shown()[2] == []
-    assert told.views.job("late", ME) is None
-    told.do(CreateJob(ME, "late", "x"))
-    assert told.views.job("late", ME) is not None
 
 
 def test_drives_and_servers_are_read_in_the_order_asked_for(told: Opened) -> None:

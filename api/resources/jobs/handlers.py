@@ -1,13 +1,13 @@
 """`/jobs/`: running and ended jobs. All that a client can do to a job is to cancel it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import timedelta
+from typing import TypeVar
 
 from aiohttp import web
 
 from api.http.errors import BadRequest
-from api.http.etags import digest
 from api.http.long_poll import Polled, changed, job_tag, known_to, wait_of
 from api.http.outcome import Changed
 from api.http.record import record_command
@@ -21,10 +21,11 @@ from api.http.requests import (
     shown_fields,
     uuid_in_url,
 )
-from api.http.responses import Shown, answer_of, encode, json_answer, only, page_meta
+from api.http.responses import Shown, answer_of, json_answer, only, page_meta
 from api.http.streams import read_in_lane
 from api.resources.collections import do_action
 from api.resources.jobs.lists import oldest_first, wanted_jobs
+from api.resources.jobs.recorded import Recorded
 from api.resources.jobs.representation import JobActionResult, represent_activity, represent_job
 from api.resources.jobs.time_travel import TimeTravel
 from api.resources.lists import Found, Listing, list_answer
@@ -38,44 +39,15 @@ from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import RequestCancel
 from ledger.domain.producers.stops import GRACE_S
 from ledger.store.parameters import timestamp
+from projections.shown.families import Families
 from projections.views.activity import read_activity
 from projections.views.jobs import LongTree
-from projections.views.read_models import JobTree
 from projections.views.snapshot import Snapshot
-from projections.views.views import REMEMBERED_ANSWERS
+
+T = TypeVar("T")
 
 DAY = 24
 HOURS_MOST = 30 * DAY
-
-
-class _Shown(NamedTuple):
-    """A job as JSON, as it is shown during this second of the clock."""
-
-    second: int
-    body: bytes
-    digest: str
-
-
-class _Recorded:
-    """A job as JSON, as it is recorded: without estimates, which change as time passes."""
-
-    def __init__(self, tree: JobTree) -> None:
-        self.tree = tree
-        self.body = encode(represent_job(tree, None))
-        self.digest = digest(self.body)
-        self._shown = _Shown(0, self.body, self.digest)
-
-    @property
-    def has_ended(self) -> bool:
-        return self.tree.job.state != "started"
-
-    def shown(self, now: datetime) -> _Shown:
-        """Return it with estimates. They are in whole seconds, so one is enough for a second."""
-        second = int(now.timestamp())
-        if not self.has_ended and self._shown.second != second:
-            body = encode(represent_job(self.tree, now))
-            self._shown = _Shown(second, body, digest(body))
-        return self._shown
 
 
 class Jobs:
@@ -90,7 +62,13 @@ class Jobs:
         self._admission = service.admission
         self._answers = service.reads.answers
         self._now = service.now
-        self._kept: dict[str, _Recorded] = {}
+        self._shown = Families(
+            service.views,
+            Recorded,
+            bytes_most=0 if service.ledger.shared else service.limits.shown_bytes,
+            wake=asyncio.get_running_loop().call_soon_threadsafe,
+        )
+        service.ledger.listen_first(self._shown.note)
 
     async def one(self, request: web.Request) -> web.Response:
         """Show the job now, when it has changed (`api.http.long_poll`), or as it was earlier."""
@@ -185,7 +163,7 @@ class Jobs:
     async def _read(self, request: web.Request, uuid: str, owner: str) -> Polled:
         """Read the job; one with very many below it in a thread."""
         try:
-            recorded = self._recorded(_found(uuid, self._views.job(uuid, owner)))
+            recorded = _found(uuid, self._shown.job(uuid, owner))
         except LongTree:
             return await read_in_lane(request, lambda: self._read_long(uuid, owner))
         return _polled(recorded, lambda: self._answer(recorded))
@@ -193,30 +171,21 @@ class Jobs:
     def _read_long(self, uuid: str, owner: str) -> Polled:
         """Read such a job, and make its answer, which takes as long."""
         with self._views.long_snapshot() as snapshot:
-            recorded = _Recorded(_found(uuid, snapshot.job(uuid, owner)))
+            recorded = Recorded(_found(uuid, snapshot.job(uuid, owner)))
         answer = self._answer(recorded)
         return _polled(recorded, lambda: answer)
 
-    def _answer(self, job: _Recorded) -> web.Response:
+    def _answer(self, job: Recorded) -> web.Response:
         """Answer with estimates, if the job runs, and an entity tag."""
         shown = job.shown(self._now())
         return answer_of(shown.body, tag=job_tag(job.digest, shown.digest))
 
-    def _recorded(self, tree: JobTree) -> _Recorded:
-        """Return the job as it is recorded; kept for as long as its tree is remembered."""
-        kept = self._kept.get(tree.job.uuid)
-        if kept is None or kept.tree is not tree:
-            if len(self._kept) >= REMEMBERED_ANSWERS:
-                self._kept.clear()
-            kept = self._kept[tree.job.uuid] = _Recorded(tree)
-        return kept
 
-
-def _polled(job: _Recorded, answer: Callable[[], web.Response]) -> Polled:
+def _polled(job: Recorded, answer: Callable[[], web.Response]) -> Polled:
     return Polled(job.has_ended, job.digest, answer)
 
 
-def _found(uuid: str, tree: JobTree | None) -> JobTree:
-    if tree is None:
+def _found(uuid: str, job: T | None) -> T:
+    if job is None:
         raise JobNotFound(uuid)
-    return tree
+    return job

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ledger.store.clock import StoreClock
-from ledger.store.seam import Commit, Listener, Projection, Store
+from ledger.store.seam import Anew, Commit, Cursor, FirstListener, Listener, Projection, Store
 from ledger.store.state_cache import StateCache
 from ledger.store.tables.stamps import newest_stamp
 from ledger.store.unit_of_work import UnitOfWork
@@ -28,6 +28,8 @@ class Committed:
     ) -> None:
         """`now` is the machine's clock."""
         self._others = store.others
+        self._projection = projection
+        self._generation = self._told_of = 0
         self._progress = progress
         self.cache = StateCache(store, projection)
         self.bytes = DailyBytes(elapsed_s)
@@ -38,6 +40,8 @@ class Committed:
             """The newest event that this process has committed, or found at its start."""
             self.clock = StoreClock(now, store.others, newest_stamp(stored.cursor()))
         self.listeners: list[Listener] = []
+        self.first_listeners: list[FirstListener] = []
+        """Those that are told of a commit before anybody else, its callers included."""
 
     def catch_up(self) -> bool:
         """Forget what other processes have changed; return whether there was anything.
@@ -56,8 +60,15 @@ class Committed:
             self.position = max(self.position, news[-1].position)
         return news is None or bool(news)
 
-    def remember(self, unit: UnitOfWork, position: int) -> None:
-        """Cache what was committed. If that fails, the commit stands, and is read again."""
+    def remember(self, unit: UnitOfWork, position: int) -> Commit | None:
+        """Tell the first listeners, and cache what was committed; return what to tell the others.
+
+        If it cannot be cached, the commit stands, and is read again.
+        """
+        commit = self._commit_of(unit, position)
+        if commit is not None:
+            self._tell_first(commit)
+        # What has this position shows the commit.
         self.commits += 1
         self.position = position
         for actor, size in unit.sizes().items():
@@ -67,22 +78,45 @@ class Committed:
         except Exception:
             log.exception("the writer clears its cache")
             self.cache.clear()
+        return commit
 
-    def note_work(self) -> None:
-        """Note that work other than commands was committed."""
-        self.commits += 1
-
-    def tell(self, unit: UnitOfWork, position: int) -> None:
-        """Tell the listeners of events that were committed."""
-        if not self.listeners or not unit.events:
-            return
-        commit = Commit(
+    def _commit_of(self, unit: UnitOfWork, position: int) -> Commit | None:
+        if not unit.events or not (self.listeners or self.first_listeners):
+            return None
+        return Commit(
             position,
             [(stream, recorded) for stream, _, recorded in unit.events],
             unit.states(),
             unit.related(),
             unit.tasks,
         )
+
+    def look_at_rows(self, cursor: Cursor) -> None:
+        """Tell the first listeners if exclusive work that is not committed yet made all rows anew.
+
+        They are told again once it is known whether it was committed.
+        """
+        if self.first_listeners:
+            cursor.execute(self._projection.LIVE)
+            (self._generation,) = cursor.fetchone()
+            if self._generation != self._told_of:
+                self._tell_first("rows change")
+
+    def note_work(self) -> None:
+        """Note that exclusive work is over, before anybody is told of it."""
+        self.commits += 1
+        if self._generation != self._told_of:
+            self._told_of = self._generation
+            self._tell_first("rows have changed")
+
+    def _tell_first(self, news: Commit | Anew) -> None:
+        for listener in self.first_listeners:
+            listener(news)
+
+    def tell(self, commit: Commit | None) -> None:
+        """Tell the listeners of events that were committed."""
+        if commit is None:
+            return
         for listener in self.listeners:
             try:
                 listener(commit)

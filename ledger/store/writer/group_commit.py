@@ -120,10 +120,10 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - each kind is handled
             return self._go_on_after(error, batch, tried, repeats)
         self._refused_since = None
-        self._committed.remember(tried.unit, position)
+        commit = self._committed.remember(tried.unit, position)
         self._count(tried)
         wake([*tried.refused, *((waiting, position) for waiting in tried.accepted)])
-        self._committed.tell(tried.unit, position)
+        self._committed.tell(commit)
         return batch[len(tried.commands) :]
 
     def _decide(self, batch: list[WaitingCommand], tried: _Tried) -> None:

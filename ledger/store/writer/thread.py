@@ -18,7 +18,7 @@ from ledger.domain.commands import Command
 from ledger.domain.context import Environment, ImageData
 from ledger.domain.errors.store import PauseLost, StoreFailed, StoreFull, StoreUnreachable
 from ledger.store.metrics import Meter
-from ledger.store.seam import Cursor, Listener, Projection, Store
+from ledger.store.seam import Cursor, FirstListener, Listener, Projection, Store
 from ledger.store.unit_of_work import NOTHING_MEASURED
 from ledger.store.writer.committed import Committed
 from ledger.store.writer.deciding import Decider
@@ -98,6 +98,13 @@ class Writer:
     def listen(self, listener: Listener, wanted: Callable[[], bool] = always) -> None:
         """Call `listener` with every commit of events from now on, in the writer's thread."""
         self._committed.listeners.append(listener)
+
+    def listen_first(self, listener: FirstListener) -> None:
+        """Call `listener` with every commit of events before anybody is told of it.
+
+        And before and after all rows are made anew. In the writer's thread.
+        """
+        self._committed.first_listeners.append(listener)
 
     async def execute(
         self, command: Command, caller: Caller, images: ImageData = NOTHING_MEASURED
@@ -289,7 +296,9 @@ class Writer:
         def run(cursor: Cursor) -> Any:
             if not work.future.set_running_or_notify_cancel():
                 raise _Withdrawn
-            return work.run(cursor)
+            result = work.run(cursor)
+            self._committed.look_at_rows(cursor)
+            return result
 
         self._group.look_at_disk()
         with nullcontext() if work.afterwards is None else self._group.paused():
@@ -297,10 +306,10 @@ class Writer:
                 with self._progress.in_store():
                     result = self._store.exclusive(run)
             except PauseLost:
-                self._committed.note_work()
                 self.forget()  # as what was to follow might have done
                 raise
-            self._committed.note_work()
+            finally:
+                self._committed.note_work()
             if work.afterwards is not None:
                 work.afterwards()
         return result

@@ -22,7 +22,7 @@ from api.service.service import Service
 from ledger.domain.commands.drives import CreateDrives, NewDrive
 from ledger.domain.events.drives import DriveDefinition
 from ledger.store.writer import Caller
-from projections.views import views
+from projections.shown import families
 from tests.api.calling import ALICE, AUDITOR, BOB, DRIVE, SERVER, SIZE, Account, Answer, Api
 from tests.api.lines import Line, line, request
 from tests.api.resources.test_long_poll import waiting
@@ -248,7 +248,7 @@ async def test_a_read_whose_caller_has_gone_gives_its_turn_to_others(
     assert service.admission.accounts == 0
 
 
-@pytest.mark.parametrize("limits", [unhurried(read_threads=1)])
+@pytest.mark.parametrize("limits", [unhurried(read_threads=1, shown_bytes=0)])
 async def test_a_long_tree_of_jobs_is_read_in_its_turn(
     api: Api, gate: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +256,7 @@ async def test_a_long_tree_of_jobs_is_read_in_its_turn(
     root = await api.job()
     child = await api.job(parent=root)
     short = await api.get(f"/jobs/{root}/")
-    monkeypatch.setattr(views, "TREE_MOST", 1)
+    monkeypatch.setattr(families, "TREE_MOST", 1)
     alone = await api.job()
     held = await hold(api.service, BOB, gate, 1)
     reading = asyncio.create_task(api.get(f"/jobs/{root}/"))

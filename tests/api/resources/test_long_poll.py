@@ -18,6 +18,7 @@ from api.resources import websocket
 from api.service.service import Service
 from ledger.domain.commands.jobs import UpdateProgress
 from projections import estimates
+from projections.shown.families import Families
 from tests.api.calling import ALICE, BOB, Answer, Api
 from tests.api.listening import listening
 from tests.harness.cases import in_turn
@@ -283,18 +284,18 @@ async def test_many_who_wait_cost_nothing(api: Api, monkeypatch: pytest.MonkeyPa
     """Nothing is read for them until the job changes; then all of them are answered."""
     job = await begun_job(api)
     reads: list[str] = []
-    read = api.service.views.job
+    read = Families.job
 
-    def noted(uuid: str, owner: str) -> object:
+    def noted(self: Families[Any], uuid: str, owner: str) -> object:
         reads.append(uuid)
-        return read(uuid, owner)
+        return read(self, uuid, owner)
 
     path = f"/jobs/{job}/?wait={LONG_S}"
     # The client has a hundred connections: one for whoever is told of everything, and the others.
     async with listening(api) as listener:
         answers = [asyncio.create_task(api.get(path)) for _ in range(500)]
         await wait_until("all who can wait", lambda: api.service.feed._watchers.count(job) == 99)
-        monkeypatch.setattr(api.service.views, "job", noted)
+        monkeypatch.setattr(Families, "job", noted)
         for _ in range(10):
             await api.do(UpdateProgress(await begun_job(api), 1, 5))
         await listener.everything(api)
