@@ -1,9 +1,12 @@
 """Garbage that parses source, such as an exception that is logged late, disturbs no parser."""
 
 import ast
+import gc
 import inspect
+from collections.abc import Iterator
 
 import hypothesis.strategies
+import pytest
 
 
 class Garbage:
@@ -17,6 +20,15 @@ class Garbage:
     def __del__(self) -> None:
         ast.parse("self.itself")
         Garbage.parsed += 1
+
+
+@pytest.fixture(autouse=True)
+def often() -> Iterator[None]:
+    """Let garbage be collected while the source is parsed, and not only long after."""
+    usual = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*usual)
 
 
 def test_garbage_that_parses_does_not_break_a_parser() -> None:

@@ -21,6 +21,7 @@ from ledger.domain.events.jobs import (
     ProgressUpdated,
 )
 from ledger.images.background_sync import Checkpoint
+from ledger.images.steps import FREELY
 from ledger.store.writer import Caller
 from ledger.workers import attempts
 from ledger.workers.attempts import Attempt, CopySettings
@@ -145,6 +146,7 @@ def begin_attempt(work: Work, number: int, *, verifies: bool = False) -> Attempt
         copying=CopySettings(1, None, verify=verifies),
         on_moved=lambda _: None,
         stop=threading.Event(),
+        steps=FREELY,
     )
 
 

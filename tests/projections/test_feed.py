@@ -920,6 +920,8 @@ async def test_what_is_long_is_shown_in_a_thread_and_others_have_turns_between(
         with feed.subscription(ME, mine), feed.subscription(SOMEBODY_ELSE, theirs):
             tags = (NewTag("a", "", {}, drives), NewTag("b", "", {}, drives), NewTag("c", ""))
             opened.do(CreateTags(ME, tags), new_drives("x", "y", owner=SOMEBODY_ELSE))
+            # They come last, also behind what changes meanwhile.
+            await mine.until(lambda told: {*drives} <= {each.uuid for each in told})
             told = await mine.everything(opened)
             await theirs.everything(opened, SOMEBODY_ELSE)
     assert made[:5] == [
