@@ -53,11 +53,12 @@ from ledger.archives import Shelf
 from ledger.domain.disk_space import RESERVE_MOST, reserve_bytes
 from ledger.domain.errors.store import PauseLost, StoreFailed
 from ledger.domain.quotas import NO_QUOTAS, Quotas
+from ledger.images.asking import answers_of
 from ledger.images.files import make_directory
 from ledger.images.pools import Pool
-from ledger.leases.held import HeldBeats
-from ledger.leases.known import KnownJobs
-from ledger.leases.reporting import Reporting
+from ledger.leases.held_beats import HeldBeats
+from ledger.leases.known_jobs import KnownJobs
+from ledger.leases.reports import Reporting
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, KeyUnusable, signer_of
@@ -81,8 +82,7 @@ log = logging.getLogger(__name__)
 def pools_of(settings: Settings | WorkerSettings) -> dict[str, Pool]:
     """Return the configured pools by name, and make their directories. Raise OSError."""
     pools = settings.named_pools()
-    for pool in pools.values():
-        make_directory(pool.path)
+    answers_of(pools, lambda pool: make_directory(pool.path))
     return pools
 
 
@@ -175,8 +175,9 @@ def _beside_ledger(pools: Mapping[str, Pool], data: Path, reserve: int) -> dict[
     disk = os.statvfs(data)
     kept = 2 * reserve_bytes(disk.f_blocks * disk.f_frsize, reserve)
     device = data.stat().st_dev
+    devices = answers_of(pools, lambda pool: pool.path.stat().st_dev)
     return {
-        name: replace(pool, kept_for_ledger=kept) if pool.path.stat().st_dev == device else pool
+        name: replace(pool, kept_for_ledger=kept) if devices.get(name, device) == device else pool
         for name, pool in pools.items()
     }
 

@@ -17,6 +17,7 @@ from ledger.domain.errors.store import StoreFailed
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.stamps import microseconds
+from ledger.images.steps import Commits
 from ledger.images.surveys import Surveyor, Surveys, places
 from ledger.store.lease import Lease, ThreadLease
 from ledger.store.metrics import Meter
@@ -138,6 +139,11 @@ class Ledger:
     def stuck_s(self) -> float:
         """For how long the writer has been busy with one thing; 0 while it waits."""
         return self._writer.stuck_s
+
+    @property
+    def commits_under_way(self) -> Commits:
+        """What those must know who leave room for commits."""
+        return self._writer
 
     def forget(self) -> None:
         """Make the writer read its state anew. In the writer's thread only."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from ledger.domain.reporting import SILENCE_S, silence_allowed_s
+from ledger.domain.report_intervals import SILENCE_S, silence_allowed_s
 from projections.tables import JobRow
 
 MEASURED_S = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Literal, get_args
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.producers.standing import (
+from ledger.domain.producers.conditions import (
     may_have_children_running,
     overdue_since,
     recorded_conditions,

@@ -18,8 +18,8 @@ from ledger.domain.aggregates.relations import Relation, TaggedBy, relations_of
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.aggregates.token import Token
+from ledger.domain.producers.conditions import overdue_since
 from ledger.domain.producers.failures import failure_as_known
-from ledger.domain.producers.standing import overdue_since
 from ledger.domain.producers.stops import is_unattended, stop_by
 from ledger.store.parameters import timestamp, timestamp_or_none
 from ledger.store.seam import Rows

@@ -1,4 +1,4 @@
-"""How many logins may be wrong, and how many may wait."""
+"""How many wrong passwords are allowed, and how many logins may wait."""
 
 from typing import Annotated
 

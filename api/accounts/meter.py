@@ -1,4 +1,4 @@
-"""What a process counts of its logins."""
+"""Counters of a process's logins."""
 
 from typing import Literal, get_args
 

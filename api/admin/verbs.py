@@ -75,8 +75,7 @@ class Admin(ABC):
         return await self.do(verb, dict(given))
 
     @abstractmethod
-    async def do(self, verb: Verb, arguments: Mapping[str, object]) -> object:
-        """Do the verb."""
+    async def do(self, verb: Verb, arguments: Mapping[str, object]) -> object: ...
 
     @abstractmethod
     async def rebuild(self, report: Report) -> Rebuilt:

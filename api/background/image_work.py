@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
 from api.background.loop import repeat
@@ -15,6 +15,7 @@ from api.service.service import RunningLedger
 from api.service.settings import WorkSettings
 from ledger.domain.events.drives import drive_stream
 from ledger.domain.events.jobs import job_stream
+from ledger.images.asking import answers_of
 from ledger.images.files import write_once
 from ledger.images.pools import Pool
 from ledger.images.rate import RateLimit
@@ -98,8 +99,8 @@ class ImageWork:
     async def _run_beside_others(self, url: str, *, copying: bool) -> AsyncIterator[None]:
         opened, registry = self._opened, self._opened.worker_registry
         assert registry is not None
-        await asyncio.to_thread(_check_pools, url, opened.pools)
-        await asyncio.to_thread(self._start_beside_others)
+        here = await asyncio.to_thread(_checked_pools, url, opened.pools)
+        await asyncio.to_thread(self._start_beside_others, here)
         setup = WorkerSetup(
             ledger=opened.ledger,
             pools=opened.pools,
@@ -115,22 +116,38 @@ class ImageWork:
                 await owed
             # Others would place images in a pool that hangs: it counts as one that is not there.
             answering = [space for space in opened.environment.here() if not space.silent]
-            await asyncio.to_thread(registry.refresh, worker, answering)
+            known = [space for space in answering if space.name in here]
+            await asyncio.to_thread(registry.refresh, worker, known)
 
         await refresh()
-        async with (
-            repeat(
-                refresh,
-                REFRESH_S,
-                failure="other workers' pools are not known",
-                start_s=REFRESH_S,
-            ),
-            run_worker(url, setup, stalled_s=self._settings.stalled_after),
-        ):
-            yield
+        stalled_s = self._settings.stalled_after
+        async with run_worker(url, setup, stalled_s=stalled_s, begin_with=here) as begin_pool:
 
-    def _start_beside_others(self) -> None:
-        self.image_keeper.start_beside_others(self._unready())
+            async def begin_late() -> None:
+                """Begin with pools that did not answer at the start, and do so now."""
+                answering = {space.name for space in opened.environment.here() if not space.silent}
+                late = {name: opened.pools[name] for name in answering - here}
+                if late:
+                    found = await asyncio.to_thread(_checked_pools, url, late)
+                    await asyncio.to_thread(self.image_keeper.open_beside_others, found, ())
+                    here.update(found)
+                    for pool in found:
+                        begin_pool(pool)
+
+            async with (
+                repeat(
+                    refresh,
+                    REFRESH_S,
+                    failure="other workers' pools are not known",
+                    start_s=REFRESH_S,
+                ),
+                repeat(begin_late, REFRESH_S, failure="a pool is not used", start_s=REFRESH_S),
+            ):
+                yield
+
+    def _start_beside_others(self, pools: Collection[str]) -> None:
+        self.image_keeper.start_beside_others()
+        self.image_keeper.open_beside_others(pools, self._unready())
         self.job_worker.follow_cancellations()
 
     def _unfinished(self) -> list[str]:
@@ -140,15 +157,20 @@ class ImageWork:
         return [job_stream(job) for job in jobs] + [drive_stream(drive) for drive in drives]
 
 
-def _check_pools(url: str, pools: Mapping[str, Pool]) -> None:
-    """Raise `DataUnusable` if a pool's name belongs to another pool in other processes."""
+def _checked_pools(url: str, pools: Mapping[str, Pool]) -> set[str]:
+    """Return those that answer.
+
+    Raise `DataUnusable` if the name of one belongs to another pool in other processes.
+    """
+    identities = answers_of(pools, lambda pool: write_once(pool.identity_file, new_id()))
     with connected(url) as connection:
-        for pool in pools.values():
-            here = write_once(pool.identity_file, new_id())
-            there = identify_pool(connection, pool.name, here)
+        for name, here in identities.items():
+            pool = pools[name]
+            there = identify_pool(connection, name, here)
             if here != there:
                 raise DataUnusable(
                     f"{pool.path} is not the pool {pool.name} that other processes of this ledger"
                     " have: mount that here, or call this one otherwise with --pool (if it is the"
                     f" same, its file {pool.identity_file.name} must say {there})"
                 )
+    return set(identities)

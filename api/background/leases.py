@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from api.background.loop import repeat
 from ledger.application import Ledger
 from ledger.domain.errors.store import StoreFailed
-from ledger.leases.held import HELD_MOST_S, HeldBeats
-from ledger.leases.missing import make_missing
+from ledger.leases.held_beats import HELD_MOST_S, HeldBeats
+from ledger.leases.missing_leases import make_missing
 from ledger.leases.watch import LOOK_S, Watch
 from projections.views.views import Views
 

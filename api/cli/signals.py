@@ -45,6 +45,24 @@ def _write_stacks(number: int, frame: FrameType | None) -> None:
     os.write(sys.stderr.fileno(), "\n".join(stacks).encode())
 
 
+def end_without_threads() -> None:
+    """End the process now if threads are left, which only a pool that hangs can hold.
+
+    At its usual end Python would wait for them.
+    """
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if not thread.daemon and thread is not threading.main_thread()
+    ]
+    if not left:
+        return
+    log.warning("the process ends, though a pool still holds %s", ", ".join(sorted(left)))
+    sys.stdout.flush()
+    logging.shutdown()
+    os._exit(0)
+
+
 async def end_with_store(failed: asyncio.Event) -> NoReturn:
     """End the process without cleaning up: nothing that it writes can be trusted any more.
 

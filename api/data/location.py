@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from api.data.directory import DataUnusable
 from ledger.images.files import sync_directory
-from ledger.store.postgres.connections import postgres_reader
+from ledger.store.postgres.connections import postgres_log, postgres_reader
 from ledger.store.postgres.store import PostgresStore
 from ledger.store.seam import Log, Store
 from ledger.store.sqlite.connections import long_reads, sqlite_reader
@@ -111,7 +111,7 @@ class PostgresDatabase:
         return Views(postgres_reader(self.url), None)
 
     def log(self) -> AbstractContextManager[Log]:
-        return postgres_reader(self.url).log()
+        return postgres_log(self.url)
 
 
 def store_of(data: Path) -> str | None:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from aiohttp.web_urldispatcher import DynamicResource, PlainResource
 
 Access = Literal["account", "raw", "viewable", "staff", "public"]
 """Who may use a URL, and how.
@@ -26,6 +27,20 @@ UNKEYED_URLS = web.AppKey("unkeyed-urls", set[web.AbstractResource])
 """The URLs at which an `Idempotency-Key` is ignored, because repeats do no harm."""
 
 
+class _PlainUrl(PlainResource):
+    """A URL, with a slash at its end or without: a redirected POST would lose its body."""
+
+    def _match(self, path: str) -> dict[str, str] | None:
+        return super()._match(path.removesuffix("/"))
+
+
+class _UrlWithParts(DynamicResource):
+    """The same, with parts in braces."""
+
+    def _match(self, path: str) -> dict[str, str] | None:
+        return super()._match(path.removesuffix("/"))
+
+
 def add_url(
     app: web.Application,
     path: str,
@@ -38,7 +53,7 @@ def add_url(
     put: Handler | None = None,
     delete: Handler | None = None,
 ) -> None:
-    """Add a URL, with a slash at its end and without: a redirected POST would lose its body.
+    """Add a URL, which clients may end with a slash.
 
     `keyed`: whether an `Idempotency-Key` counts; it is ignored where repeats do no harm anyway.
     """
@@ -49,14 +64,15 @@ def add_url(
         hdrs.METH_PUT: put,
         hdrs.METH_DELETE: delete,
     }
-    for url in (f"{root}{path}/", f"{root}{path}"):
-        resource = app.router.add_resource(url)
-        app[URL_ACCESS][resource] = access
-        if not keyed:
-            app[UNKEYED_URLS].add(resource)
-        for method, handler in handlers.items():
-            if handler is not None:
-                resource.add_route(method, handler)
+    url = f"{root}{path}"
+    resource = _UrlWithParts(url) if "{" in url else _PlainUrl(url)
+    app.router.register_resource(resource)
+    app[URL_ACCESS][resource] = access
+    if not keyed:
+        app[UNKEYED_URLS].add(resource)
+    for method, handler in handlers.items():
+        if handler is not None:
+            resource.add_route(method, handler)
 
 
 def access_of(request: web.Request) -> Access | None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from aiohttp import hdrs, web
 
+from api.http.outcome import RECORDING
 from api.http.request_ids import REQUEST_ID
 from api.http.requests import ASKING, CALLER, POSITION
 from api.http.responses import JSON_TYPE, LEDGER_POSITION, answer_of
@@ -147,4 +148,10 @@ async def _read(request: web.Request, read: Callable[[], V], *, begun: bool) -> 
             raise ConnectionResetError("the client is gone")
         return read()
 
-    return await request.app[HEAVY_READS].read(request[ASKING], read_if_wanted, begun=begun)
+    recording = request.get(RECORDING)
+    return await request.app[HEAVY_READS].read(
+        request[ASKING],
+        read_if_wanted,
+        begun=begun,
+        recorded=recording is not None and recording.recorded,
+    )

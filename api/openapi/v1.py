@@ -10,8 +10,8 @@ import orjson
 from api.openapi.components import describe_structs
 from api.openapi.document import SHARED
 from api.text.urls import V1_ROOT
-from api.v1.described import BODIES
 from api.v1.problem_kinds import PROBLEMS
+from api.v1.schemas import BODIES
 
 FILE = Path(__file__).with_name("v1.yaml")
 

@@ -75,10 +75,10 @@ def serve_schema(kind: str) -> Handler:
 
 def schema_of(app: web.Application, name: str, kind: Kind, order: Sequence[str]) -> ResourceSchema:
     """Return the schema of the resources below `/NAME/`; a single one has no URLs of its own."""
-    methods = _methods(app, f"{API_ROOT}/{name}/")
+    methods = _methods(app, f"{API_ROOT}/{name}")
     return ResourceSchema(
         allowed_list_http_methods=methods,
-        allowed_detail_http_methods=_methods(app, f"{API_ROOT}/{name}/{{uuid}}/") or methods,
+        allowed_detail_http_methods=_methods(app, f"{API_ROOT}/{name}/{{uuid}}") or methods,
         fields=kind.fields,
         filtering={parameter: _lookup(parameter) for parameter in kind.filters},
         ordering=order,

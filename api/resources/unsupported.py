@@ -258,7 +258,7 @@ class SideResources:
             if any(route.method == hdrs.METH_GET for route in resource)
         }
         kinds = filter(None, map(_kind, sorted(urls)))
-        return json_answer({kind: _endpoints(f"{API_ROOT}/{kind}/", urls) for kind in kinds})
+        return json_answer({kind: _endpoints(f"{API_ROOT}/{kind}", urls) for kind in kinds})
 
     async def cloud_status(self, request: web.Request) -> web.Response:
         return json_answer(_CLOUD_STATUS)
@@ -270,14 +270,14 @@ class SideResources:
 
 def _kind(url: str) -> str | None:
     """Return the kind of resource that a URL lists, if it is such a URL."""
-    name = url.removeprefix(f"{API_ROOT}/").removesuffix("/")
-    is_list = url == f"{API_ROOT}/{name}/" and name.replace("_", "").isalpha()
+    name = url.removeprefix(f"{API_ROOT}/")
+    is_list = url == f"{API_ROOT}/{name}" and name.replace("_", "").isalpha()
     return name if is_list and name != "websocket" else None
 
 
 def _endpoints(url: str, urls: Container[str]) -> Endpoints:
-    schema = f"{url}schema/"
-    return Endpoints(url, schema if schema in urls else UNSET)
+    schema = f"{url}/schema"
+    return Endpoints(f"{url}/", f"{schema}/" if schema in urls else UNSET)
 
 
 async def empty_list(request: web.Request) -> web.StreamResponse:

@@ -726,7 +726,8 @@ def register(
     """Register a job; return its id, and the last answer.
 
     If it is registered already, and nobody works on it, it is taken up; otherwise it becomes a job
-    of its own, as a run again of the other. If its parent is over it stands on its own.
+    of its own, as a run again of the other. If its parent is over it stands on its own; so it may
+    have been registered before, and then its uuid is taken by what looks like another job.
     """
 
     def ask(body: Body) -> Answer:
@@ -743,7 +744,7 @@ def register(
         body = {name: value for name, value in body.items() if name != "external_id"}
         body["rerun_of"] = there
         answer = ask(body)
-    if answer.problem == "parent-over":
+    if answer.problem == "parent-over" or (answer.problem == "uuid-taken" and "parent" in body):
         answer = ask({name: value for name, value in body.items() if name != "parent"})
     return str(_dict(answer.body.get("job")).get("uuid") or uuid), answer
 
@@ -2142,6 +2143,14 @@ class Command:
             return
         self.send(number, to_all=signal.Signals(number).name[3:] not in TO_THE_COMMAND_ONLY)
 
+    def kill(self) -> None:
+        """Kill it and all that it has started; a group that is not its own has others in it."""
+        below = _below(self.pid) if self._has_terminal else []
+        self.send(signal.SIGKILL, to_all=True)
+        for pid in below:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
     def send(self, number: int, *, to_all: bool) -> None:
         """Send a signal to the command, or to all that it has started.
 
@@ -2152,6 +2161,19 @@ class Command:
                 os.killpg(self.pid, number)
             else:
                 os.kill(self.pid, number)
+
+
+def _below(pid: int) -> list[int]:
+    """Return the processes below this one, as far as their parents still are there."""
+    try:
+        with os.popen("ps -A -o pid= -o ppid=") as listing:  # noqa: S605, S607 - as PATH has it
+            pairs = [(int(own), int(above)) for own, above in map(str.split, listing)]
+    except (OSError, ValueError):
+        return []
+    below = [pid]
+    for each in below:
+        below += [own for own, above in pairs if above == each]
+    return below[1:]
 
 
 def _has_terminal() -> bool:
@@ -2210,16 +2232,8 @@ class Run:
         self.deadline = time.monotonic() + (options.deadline or float("inf"))
         self.is_overdue = False
         self.is_interrupted = False
-        self.job = Job(
-            options.operation or os.path.basename(options.command[0])[:200],
-            title=options.title,
-            series=options.series,
-            labels=dict(options.label),
-            external_id=options.id,
-            lease=options.lease,
-            deadline=options.deadline,
-            parent=options.parent or INHERITED,
-        )
+        program = os.path.basename(options.command[0])
+        self.job = _described_job(options.operation or program[:200], options)
 
     def run(self) -> int:
         """Run the command, again if that is wanted; return the exit code."""
@@ -2304,7 +2318,7 @@ class Run:
                 command.send(signal.SIGCONT, to_all=True)
             if now >= kills_at:
                 kills_at = float("inf")
-                command.send(signal.SIGKILL, to_all=True)
+                command.kill()
             until = min(self.deadline if not self.is_overdue else float("inf"), kills_at)
             come = self.signals.wait(min(LOOK_EVERY_S, until - now))
             if come is None:
@@ -2454,6 +2468,19 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--deadline", type=_duration, metavar="TIME", help="90, 30m, 6h, 2d")
 
 
+def _described_job(operation: str, options: argparse.Namespace) -> Job:
+    return Job(
+        operation,
+        title=options.title,
+        series=options.series,
+        labels=dict(options.label),
+        external_id=options.id,
+        lease=options.lease,
+        deadline=options.deadline,
+        parent=options.parent or INHERITED,
+    )
+
+
 def _run_options(words: Sequence[str]) -> argparse.Namespace:
     parser = _new_parser("run", "Run a command as a job.", fails_with=WRAPPER_FAILED)
     add = parser.add_argument
@@ -2502,16 +2529,7 @@ def _start(words: Sequence[str]) -> int:
     _add_job_options(parser)
     parser.add_argument("--lease", type=_duration, metavar="TIME", help="expect reports so often")
     options = parser.parse_args(words)
-    begun = Job(
-        options.operation,
-        title=options.title,
-        series=options.series,
-        labels=dict(options.label),
-        external_id=options.id,
-        lease=options.lease,
-        deadline=options.deadline,
-        parent=options.parent or INHERITED,
-    )
+    begun = _described_job(options.operation, options)
     told = begun.registration(_parent_of(options.parent or INHERITED))
     print(_tell_once(_new_id(), REGISTER, told))
     return 0

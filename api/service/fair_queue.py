@@ -17,8 +17,10 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def add(self, account: str, item: T) -> None:
-        self._waiting.setdefault(account, {})[item] = None
+    def add(self, account: str, item: T, *, first: bool = False) -> None:
+        """Add an item behind the account's others, or before them."""
+        others = self._waiting.get(account, {})
+        self._waiting[account] = {item: None, **others} if first else {**others, item: None}
 
     def remove(self, account: str, item: T) -> None:
         """Remove an item, unless it has been handed out."""

@@ -32,13 +32,21 @@ class HeavyReads:
         )
         self._threads = ThreadPoolExecutor(limits.read_threads, thread_name_prefix="read")
 
-    async def read(self, account: str, work: Callable[[], V], *, begun: bool = False) -> V:
+    async def read(
+        self,
+        account: str,
+        work: Callable[[], V],
+        *,
+        begun: bool = False,
+        recorded: bool = False,
+    ) -> V:
         """Do some work in a thread when it is the account's turn.
 
         Raise `TooMuch` if too many reads of the account wait, or this one has waited too long. Once
-        the client has a part of the answer (`begun`), it waits as long as it takes.
+        the client has a part of the answer (`begun`), it waits as long as it takes. What was
+        `recorded` just now is shown before the account's other reads, however many wait.
         """
-        with await self._turn(account, begun=begun):
+        with await self._turn(account, begun=begun, recorded=recorded):
             loop = asyncio.get_running_loop()
             done = self._threads.submit(work)
             done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end, account))
@@ -52,17 +60,18 @@ class HeavyReads:
         """Wait until all threads have ended."""
         self._threads.shutdown()
 
-    async def _turn(self, account: str, *, begun: bool) -> Taken:
+    async def _turn(self, account: str, *, begun: bool, recorded: bool) -> Taken:
         """Wait for a thread; return the bytes that are reserved for the answer."""
         turn: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
-        self._lanes.wait(account, turn)
+        self._lanes.wait(account, turn, first=recorded)
         self._hand_out()
         if turn.done():
             return turn.result()
         try:
             if begun:
                 return await turn
-            with self._admission.take(account, "waiting-reads"):
+            wait = self._admission.charge if recorded else self._admission.take
+            with wait(account, "waiting-reads", 1):
                 async with asyncio.timeout(self._wait_s):
                     return await turn
         except BaseException as error:

@@ -26,8 +26,8 @@ class Lanes(Generic[T]):
     def waiting(self) -> int:
         return len(self._queue)
 
-    def wait(self, account: str, turn: T) -> None:
-        self._queue.add(account, turn)
+    def wait(self, account: str, turn: T, *, first: bool = False) -> None:
+        self._queue.add(account, turn, first=first)
 
     def leave(self, account: str, turn: T) -> None:
         self._queue.remove(account, turn)

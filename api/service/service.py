@@ -18,8 +18,8 @@ from ledger.application import Ledger
 from ledger.archives import Shelf
 from ledger.domain.clock_trust import Reading
 from ledger.images.pools import Pool
-from ledger.leases.held import HeldBeats
-from ledger.leases.reporting import Reporting
+from ledger.leases.held_beats import HeldBeats
+from ledger.leases.reports import Reporting
 from ledger.proofs.checkpoints import Checkpoints
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.worker_registry import WorkerRegistry

@@ -11,7 +11,7 @@ from api.http.fields import Representation, about
 from api.http.requests import POSITION
 from api.service.service import Service
 from api.v1.bodies import SMALL_BYTES, Strict, read_strictly
-from api.v1.given import Instance, Moment, Producer, happened_at, holder_of
+from api.v1.fields import Instance, Moment, Producer, happened_at, holder_of
 from api.v1.jobs import Ignored, Jobs
 from api.v1.representation import Job
 from api.v1.stopping.stops import Cancel
@@ -63,8 +63,6 @@ class TakenUp(Representation, frozen=True):
 
 
 class Attempts:
-    """Handlers of attempts."""
-
     def __init__(self, service: Service, jobs: Jobs) -> None:
         self._jobs = jobs
         self._starts = Starts(service)

@@ -1,7 +1,7 @@
-"""Bodies, read strictly: what nobody knows is refused, unless the client wants it ignored.
+"""Request bodies, read strictly: unknown fields are refused, unless the client wants them ignored.
 
-A struct declares what a body may hold. What a program says of its own failure must not be lost for
-what is in it: text that is no Unicode is mended, and so are numbers that JSON has not.
+A struct declares what a body may hold. What a program says of its own failure must not be lost
+because of what is in it, so invalid Unicode is mended, and so are numbers that JSON lacks.
 """
 
 import json

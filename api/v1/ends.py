@@ -7,10 +7,10 @@ from api.http.fields import Representation
 from api.http.requests import owner_of, uuid_in_url
 from api.service.service import Service
 from api.v1.bodies import END_BYTES, SMALL_BYTES, Strict, read_strictly
-from api.v1.given import happened_at
+from api.v1.end_bodies import JobEnd, end_of, failure_of
+from api.v1.fields import happened_at
 from api.v1.jobs import Ignored, JobAnswer, Jobs
 from api.v1.representation import Job
-from api.v1.saying import JobEnd, end_of, failure_of
 from ledger.domain.commands import Command
 from ledger.domain.errors.jobs import JobNotFound
 from ledger.domain.producers.commands import EndJob, SealJob

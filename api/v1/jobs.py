@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Annotated, NamedTuple
 
 from aiohttp import hdrs, web
@@ -18,16 +17,17 @@ from api.http.requests import CALLER, GRANT, owner_of, uuid_in_url
 from api.http.responses import answer_of, encode
 from api.service.service import Service
 from api.text.urls import V1_ROOT
+from api.v1.missing import missing_job
 from api.v1.problems import Problem
 from api.v1.representation import ExpectedDuration, Job, Live, represent
 from api.v1.stopping.stops import cancels_of, may_know
 from ledger.domain.commands import Command
-from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
+from ledger.domain.errors.jobs import JobNotFound
 from ledger.domain.errors.producers import AttemptTaken
 from ledger.domain.events.producers import Holder
 from ledger.domain.producers.commands import RemoveTexts, TakeUpJob
-from ledger.leases.reporting import Reporting
-from ledger.store.tables import leases, spent_ids
+from ledger.leases.reports import Reporting
+from ledger.store.tables import leases
 from projections.views.producers.jobs import ShownJob
 from projections.views.producers.series import UNKNOWN
 from projections.views.snapshot import Snapshot
@@ -75,9 +75,7 @@ class Jobs:
         shown = self.known(request, uuid)
         if shown is not None:
             return shown
-        if self._ledger.read(partial(spent_ids.owner_of, job=uuid)) == owner_of(request):
-            raise JobDiscarded(uuid)
-        raise JobNotFound(uuid)
+        raise missing_job(self._ledger, uuid, owner_of(request))
 
     async def record(self, request: web.Request, command: Command, uuid: str) -> None:
         """Record a change of a job."""

@@ -5,7 +5,7 @@ from msgspec import field
 
 from api.http.requests import GRANT, owner_of, uuid_in_url
 from api.v1.bodies import REGISTRATION_BYTES, Strict, read_strictly
-from api.v1.given import GivenLabels
+from api.v1.fields import GivenLabels
 from api.v1.jobs import JobAnswer, Jobs
 from ledger.domain.commands.jobs import LabelJob
 from ledger.domain.errors.jobs import JobNotFound
@@ -19,8 +19,6 @@ class LabelsBody(Strict, frozen=True):
 
 
 class Labels:
-    """Handlers of labels."""
-
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 

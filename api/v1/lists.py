@@ -7,6 +7,8 @@ from typing import Annotated, NamedTuple, get_args
 
 import orjson
 from aiohttp import web
+from msgspec import UNSET
+from msgspec.structs import replace
 from multidict import MultiMapping
 
 from api.accounts.grants import Grant
@@ -22,7 +24,7 @@ from api.v1.representation import Job
 from api.v1.selectors import VALUES_MOST, read_selector
 from api.v1.stopping.stops import may_know
 from ledger.domain.events.producers import Outcome
-from ledger.domain.producers.standing import ConditionType
+from ledger.domain.producers.conditions import ConditionType
 from ledger.store.parameters import timestamp_or_none
 from projections.facets import KEYS
 from projections.views.producers.jobs import ShownJob
@@ -93,7 +95,7 @@ class Lists:
             shown = [job for job in found if _sees(grant, job)]
             jobs = represent_all(snapshot, shown, viewer, self._reporting)
             following = None if step.next is None else cursor_of(step.next, page.filters)
-            return JobList(tuple(jobs), following)
+            return JobList(tuple(replace(job, result=UNSET) for job in jobs), following)
 
         if page.is_short:
             with self._views.snapshot() as snapshot:

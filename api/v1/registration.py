@@ -20,7 +20,8 @@ from api.text.urls import V1_ROOT
 from api.text.wording import Wording
 from api.v1.attempts import Starts, clock_offset_ms
 from api.v1.bodies import REGISTRATION_BYTES, Strict, read_strictly
-from api.v1.given import (
+from api.v1.end_bodies import NewEnd, end_of
+from api.v1.fields import (
     BUFFERED,
     LONGEST_AGO,
     GivenLabels,
@@ -40,7 +41,6 @@ from api.v1.given import (
 )
 from api.v1.jobs import Jobs, reference
 from api.v1.problems import Problem, bad_value
-from api.v1.saying import NewEnd, end_of
 from ledger.domain.errors.producers import (
     AlreadyRegistered,
     ParentOver,
@@ -50,7 +50,7 @@ from ledger.domain.errors.producers import (
 from ledger.domain.events.producers import Ends, JobRegistered, Limits, OnDeadline, Tolerated
 from ledger.domain.producers.commands import RegisterJob
 from ledger.domain.producers.external_ids import ExternalId
-from ledger.domain.producers.limits import limits
+from ledger.domain.producers.limits import CHILDREN_MOST, limits
 from ledger.domain.producers.progress import clamped
 from ledger.domain.producers.texts import TITLE_MOST
 from ledger.store.tables import external_ids
@@ -59,7 +59,6 @@ LEASE_DEFAULT_S = 90
 """For a process that has said which one it is, so that it can be expected to beat."""
 LATE = timedelta(days=1)
 """What is registered so long after it was observed comes from a spool."""
-CHILDREN_MOST = 10_000
 
 _TRACEPARENT = "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 

@@ -30,7 +30,7 @@ from api.v1.bodies import (
     read_value,
     writable,
 )
-from api.v1.given import Moment, happened_at, wanted_at
+from api.v1.fields import Moment, happened_at, wanted_at
 from api.v1.problems import bad_value, problem_answer
 from api.v1.stopping.stops import Cancel, may_know, shown
 from ledger.domain.aggregates.job import Job
@@ -40,7 +40,7 @@ from ledger.domain.events.producers import Holder, Items, Phase, ProgressReporte
 from ledger.domain.producers.progress import MOST, clamped
 from ledger.domain.producers.texts import MESSAGE_MOST, storable
 from ledger.leases.figures import Waiting
-from ledger.leases.reporting import Answer, Report, Said
+from ledger.leases.reports import Answer, Report, Said
 
 BATCH_BYTES = 1024**2
 BATCH_MOST = 500

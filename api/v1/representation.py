@@ -1,11 +1,12 @@
 """The job as `/api/v1` shows it everywhere, and the one place that makes it."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from msgspec import Meta
+import orjson
+from msgspec import UNSET, Meta, UnsetType
 
-from api.http.fields import Count, Representation, Time, Uuid
+from api.http.fields import Count, Representation, Time, Uuid, about
 from api.v1.stopping.stops import Cancel
 from ledger.domain.aggregates.produced import Produced
 from ledger.domain.events.producers import (
@@ -17,10 +18,10 @@ from ledger.domain.events.producers import (
     Subject,
     TotalIs,
 )
-from ledger.domain.producers.standing import ConditionType, State
-from ledger.domain.producers.texts import ERROR, MESSAGE, TAIL, TITLE
+from ledger.domain.producers.conditions import ConditionType, State
+from ledger.domain.producers.texts import ERROR, MESSAGE, RESULT, TAIL, TITLE
 from ledger.leases.figures import Pace, pace_of
-from ledger.leases.reporting import Live as LiveAttempt
+from ledger.leases.reports import Live as LiveAttempt
 from ledger.store.parameters import timestamp, timestamp_or_none
 from projections.views.producers.jobs import ShownJob
 
@@ -38,6 +39,7 @@ class JobAttempt(Representation, frozen=True):
     n: int
     host: str | None
     pid: int | None
+    agent: Annotated[str | None, about("The program that reports, as job-ledger-sdk/1.0")]
     started_at: Time | None
     last_heard_at: Time | None
 
@@ -159,6 +161,10 @@ class Job(Representation, frozen=True):
     traceparent: str | None
     subjects: tuple[JobSubject, ...]
     links: tuple[JobLink, ...]
+    result: Annotated[
+        Any | UnsetType,
+        about("As the end said it; text of its beginning if it was too long. Lists leave it out."),
+    ] = UNSET
 
 
 class Live(NamedTuple):
@@ -218,6 +224,7 @@ def represent(shown: ShownJob, live: Live = NOTHING_LIVE) -> Job:
         traceparent=None if registered is None else registered.trace,
         subjects=_subjects(registered.subjects if registered else ()),
         links=_links(registered.links if registered else ()),
+        result=_result(shown),
     )
 
 
@@ -262,6 +269,7 @@ def _attempt(produced: Produced | None, live: LiveAttempt | None) -> JobAttempt 
         n=produced.attempt,
         host=None if holder is None else holder.host,
         pid=None if holder is None else holder.pid,
+        agent=None if holder is None else holder.agent,
         started_at=timestamp_or_none(produced.began),
         last_heard_at=timestamp_or_none(heard),
     )
@@ -329,6 +337,17 @@ def _error(shown: ShownJob) -> JobError | None:
     if is_over_it or not (named or message or tail):
         return None
     return JobError(named, message, produced.retryable, tail)
+
+
+def _result(shown: ShownJob) -> Any:
+    """Return the result of the job; what was cut is no JSON any more, and shown as text."""
+    said = shown.texts.get(RESULT)
+    if said is None:
+        return None
+    try:
+        return orjson.loads(said)
+    except orjson.JSONDecodeError:
+        return said
 
 
 def _exit(said: Exit | None) -> JobExit | None:

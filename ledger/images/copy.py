@@ -2,7 +2,8 @@
 
 Order at each checkpoint: write, fdatasync the part, and only then report. The fdatasync of one
 checkpoint runs while the data of the next are copied; a checkpoint therefore names only what was
-written before its fdatasync began.
+written before its fdatasync began. Beside a ledger that is in use, data are synced in smaller steps
+(`ledger.images.steps`), which the checkpoints do not rest on.
 
 Limits: a source written to through a shared mapping may not show a new mtime before it is synced;
 such a change is noticed late or not at all.
@@ -37,6 +38,7 @@ from ledger.images.files import (
 from ledger.images.parts import own_part
 from ledger.images.rate import RateLimit
 from ledger.images.regular_files import open_regular
+from ledger.images.steps import FREELY, STEP_BYTES, Steps
 from ledger.images.transfer import move, reflink
 from ledger.images.verification import verify_copy
 
@@ -60,6 +62,7 @@ def copy_image(
     verify: bool,
     stop: threading.Event,
     expected: Fingerprint,
+    steps: Steps = FREELY,
 ) -> None:
     """Copy the image `source` into the part file `part` and extend it with a hole to `size` bytes.
 
@@ -80,6 +83,8 @@ def copy_image(
     from the disk and compares it with the source, holes included; then the part has the source's
     digest, if that is known.
 
+    `steps` hands out the steps, so that copies leave room for others.
+
     When `stop` is set, what was copied is synced and reported, then CopyStopped is raised. Other
     errors, after which nothing more is reported: SourceVanished, SourceChanged, PoolFull,
     VerificationFailed, PartTaken, NotRegular, CopyFailed (any other OSError). ValueError where
@@ -99,16 +104,16 @@ def copy_image(
             copy = _Copy(source_fd, part_fd, expected.size, start, on_moved, verify=verify)
             if not copy.reflink():
                 with pipelined_sync(part_fd) as sync:
-                    yield from _copy_extents(copy, sync, rate, stop)
+                    yield from _copy_extents(copy, sync, steps, rate, stop)
             os.ftruncate(part_fd, size)
             os.fsync(part_fd)
             _check_unchanged(source, expected)
             yield copy.completed()
             if verify:
-                steps = verify_copy(
+                compared = verify_copy(
                     source_fd, part_fd, source_size=expected.size, size=size, stop=stop
                 )
-                for count in steps:
+                for count in compared:
                     yield copy.verified(count)
                 _check_unchanged(source, expected)
                 inherit_digest(source_fd, part_fd)
@@ -198,6 +203,7 @@ class _Copy:
         self._end = end
         self._offset = start
         self._on_moved = on_moved
+        self._dirty = 0
         self._verified = 0 if verify else None
         above = sum(length for _, length in self.extents())
         below = sum(length for _, length in data_extents(source_fd, 0, start))
@@ -212,12 +218,19 @@ class _Copy:
         """Try to share all blocks at once; return whether that worked."""
         return reflink(self._source_fd, self._part_fd)
 
-    def step(self, offset: int, length: int) -> None:
-        """Copy these bytes; nothing but holes lies between the last step and this one."""
+    def step(self, offset: int, length: int, *, durable: bool) -> None:
+        """Copy these bytes; nothing but holes lies between the last step and this one.
+
+        Some small steps that follow each other are made durable together.
+        """
         move(self._source_fd, self._part_fd, offset, length)
         self._offset = offset + length
         self._done += length
+        self._dirty += length
         self._on_moved(length)
+        if durable and self._dirty >= STEP_BYTES:
+            os.fdatasync(self._part_fd)
+            self._dirty = 0
 
     def checkpoint(self) -> Checkpoint:
         """Return what a sync that begins now makes durable."""
@@ -236,14 +249,19 @@ class _Copy:
 
 
 def _copy_extents(
-    copy: _Copy, sync: PipelinedSync, rate: RateLimit | None, stop: threading.Event
+    copy: _Copy,
+    sync: PipelinedSync,
+    steps: Steps,
+    rate: RateLimit | None,
+    stop: threading.Event,
 ) -> Iterator[Checkpoint]:
     """Copy all extents; yield checkpoints as they become durable. The last data may have none."""
     due = _CheckpointDue(CHECKPOINT_S if rate is None else LIMITED_CHECKPOINT_S)
     for offset, length in _chunks(copy, rate):
         if stop.is_set() or (rate is not None and not rate.take(length, stop)):
             yield from _stop_copy(copy, sync)
-        copy.step(offset, length)
+        with steps.step() as durable:
+            copy.step(offset, length, durable=durable)
         if due.after(length):
             yield from sync.waited()
             sync.begin(copy.checkpoint())

@@ -1,4 +1,4 @@
-"""What an attempt last said of itself, as its lease has it: no event, and so with its words."""
+"""The last figures and words of an attempt, kept with its lease and not as an event."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple

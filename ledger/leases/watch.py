@@ -1,4 +1,4 @@
-"""Finding leases that are over: attempts are lost, jobs abandoned or asked to stop.
+"""Find leases that have run out: their attempts are lost, jobs are abandoned or asked to stop.
 
 Every process looks. Each loss and each end is one transaction that rests on the lease as it was
 found, so two that find the same record it once.

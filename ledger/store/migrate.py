@@ -14,7 +14,7 @@ from ledger.domain.errors import Expected
 from ledger.domain.stamps import microseconds
 from ledger.store.errors import store_errors
 from ledger.store.log import streamed
-from ledger.store.postgres.connections import connect, postgres_reader
+from ledger.store.postgres.connections import connect, postgres_log
 from ledger.store.postgres.cursor import PgConnection
 from ledger.store.postgres.locks import alone
 from ledger.store.postgres.tables import MOVING, create_tables
@@ -157,7 +157,7 @@ class Copy:
 
     def log(self) -> AbstractContextManager[Log]:
         """Return what was copied, as of now."""
-        return postgres_reader(self._url).log()
+        return postgres_log(self._url)
 
     def finish(self) -> None:
         """Make the copy a ledger. May be repeated."""

@@ -1,7 +1,7 @@
 """Reads from either database, as of one moment."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TypeVar
 
 from ledger.store.errors import LOST, store_errors
@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Reader:
     """Reads from one database, in any thread; every failure is `StoreFailed`.
 
-    Connections of short reads are kept for the next ones: making one takes longer than the read.
+    Connections are kept for the next reads: making one takes longer than a short read.
     """
 
     def __init__(
@@ -25,10 +25,10 @@ class Reader:
     ) -> None:
         """`begin` is the statement that begins a snapshot.
 
-        Connections for long reads may be made in another way.
+        Connections for long reads may be made in another way, and are not kept then.
         """
         self._connect = connect
-        self._connect_for_long = connect_for_long or (lambda: closing(connect()))
+        self._connect_for_long = connect_for_long
         self._begin = begin
         self._kept: list[Connection] = []
         self._closed = False
@@ -50,7 +50,11 @@ class Reader:
 
     @contextmanager
     def long_snapshot(self) -> Iterator[Connection]:
-        """Read as of one moment, over a connection that is not kept: its cache grows."""
+        """Read as of one moment, for as long as it takes."""
+        if self._connect_for_long is None:
+            with self.snapshot() as connection:
+                yield connection
+            return
         with store_errors(), self._connect_for_long() as connection:
             connection.execute(self._begin)
             yield connection

@@ -14,11 +14,12 @@ from ledger.domain.commands.jobs import UpdateProgress
 from ledger.domain.errors.jobs import JobOver, StaleAttempt
 from ledger.domain.errors.store import StoreFull
 from ledger.domain.events.jobs import Fingerprint
-from ledger.domain.reporting import PROGRESS_INTERVAL_S, silence_allowed_s
+from ledger.domain.report_intervals import PROGRESS_INTERVAL_S, silence_allowed_s
 from ledger.images.background_sync import Checkpoint
 from ledger.images.errors import CopyStopped, PoolMissing
 from ledger.images.pools import Pool
 from ledger.images.rate import RateLimit
+from ledger.images.steps import Steps
 from ledger.store.writer import Caller
 
 PROGRESS_MAX_PERCENT = 99
@@ -40,7 +41,7 @@ class Attempt:
 
     `fingerprint` is that of the source's image when the attempt began, or the reason why there is
     none. `stop` is set when the work should end at its next checkpoint. `on_moved` is to be called
-    with the number of bytes that were copied.
+    with the number of bytes that were copied, and `steps` hands out the steps of the copy.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Attempt:
         pools: Mapping[str, Pool],
         copying: CopySettings,
         on_moved: Callable[[int], None],
+        steps: Steps,
         stop: Event,
     ) -> None:
         self.job = job
@@ -65,6 +67,7 @@ class Attempt:
         self.fingerprint = fingerprint
         self.copying = copying
         self.on_moved = on_moved
+        self.steps = steps
         self.stop = stop
         self._ledger = ledger
         self._caller = caller

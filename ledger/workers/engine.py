@@ -18,7 +18,7 @@ A task is deleted when it is done. One that fails is retried after growing inter
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -39,7 +39,7 @@ from ledger.store.patience import OutageLog
 from ledger.store.postgres.address import conninfo
 from ledger.store.postgres.connections import connected
 from ledger.store.postgres.task_queue import defer, lock_for_check, streams_at_work
-from ledger.workers import STALLED_S
+from ledger.workers import STALLED_S, ending
 from ledger.workers.image_keeper import ImageKeeper
 from ledger.workers.job_worker import JobWorker
 from ledger.workers.task_manager import TaskManager
@@ -94,9 +94,15 @@ class _Retry(BaseRetryStrategy):
 
 @asynccontextmanager
 async def run_worker(
-    url: str, setup: WorkerSetup, *, stalled_s: float = STALLED_S
-) -> AsyncIterator[None]:
-    """Do the tasks in this database for the pools that are here.
+    url: str,
+    setup: WorkerSetup,
+    *,
+    stalled_s: float = STALLED_S,
+    begin_with: Collection[str] | None = None,
+) -> AsyncIterator[Callable[[str], None]]:
+    """Do the tasks in this database for the pools that are here, or for some to begin with.
+
+    Yield what begins with another.
 
     On exit it takes no more tasks; copies under way stop at their next checkpoint, and their tasks
     go back into their queues. Raises `StoreFailed` if the database cannot be reached.
@@ -104,7 +110,9 @@ async def run_worker(
     engine = _Engine(url, setup, stalled_s)
     try:
         await engine.start()
-        yield
+        for pool in setup.pools if begin_with is None else begin_with:
+            engine.begin_pool(pool)
+        yield engine.begin_pool
     finally:
         await engine.stop()
 
@@ -140,23 +148,24 @@ class _Engine:
         except ConnectorException as error:
             raise StoreFailed(f"cannot reach PostgreSQL: {error}") from error
         self._answered = asyncio.get_running_loop().time()
-        for pool in self._setup.pools:
-            copies = [tasks.copies_queue(source, pool) for source in self._setup.pools]
-            if self._setup.copies_per_pool:
-                self._begin(self._keep_working(copies, self._setup.copies_per_pool))
-            self._begin(self._keep_working([tasks.chores_queue(pool)], CHORES_PER_POOL))
         self._begin(self._keep_checking(self._return_stalled))
         self._begin(self._keep_checking(self._defer_missing))
+
+    def begin_pool(self, pool: str) -> None:
+        copies = [tasks.copies_queue(source, pool) for source in self._setup.pools]
+        if self._setup.copies_per_pool:
+            self._begin(self._keep_working(copies, self._setup.copies_per_pool))
+        self._begin(self._keep_working([tasks.chores_queue(pool)], CHORES_PER_POOL))
 
     async def stop(self) -> None:
         self._tasks.stopping = True
         for task in self._running:
             task.cancel()
         await asyncio.to_thread(self._setup.job_worker.stop)
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=ending.ENDS_S)
         await self._app.close_async()
-        self._copies.shutdown()
-        self._chores.shutdown()
+        await asyncio.to_thread(ending.end_threads, (self._copies, self._chores))
 
     def _begin(self, work: Awaitable[None]) -> None:
         self._running.append(asyncio.ensure_future(work))

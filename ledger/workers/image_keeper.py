@@ -11,9 +11,18 @@ each step accepts what the other has already done.
 import logging
 import math
 import re
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Mapping,
+)
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -47,8 +56,11 @@ from ledger.store.seam import Commit
 from ledger.store.writer import Caller, uncancelled
 from ledger.workers.blocks import join_blocks
 from ledger.workers.chunk_intake import ChunkIntake
+from ledger.workers.ending import end_threads
 from ledger.workers.transfer_threads import TransferThreads
 
+START_S = 5.0
+"""How long a start waits for what is done in the pools."""
 THREADS = 4
 """Of each pool: one that hangs must not hold up the others."""
 LEFTOVER_S = 24 * 60 * 60
@@ -84,39 +96,84 @@ class ImageKeeper:
         self._threads = {
             name: ThreadPoolExecutor(THREADS, thread_name_prefix=f"images-{name}") for name in pools
         }
+        self._resuming: set[str] = set()
+        """Drives whose images are being made or grown again, or wait for that."""
 
     def start(self, unfinished: Iterable[str]) -> None:
-        """Finish what an earlier process left, and from now on do new tasks."""
+        """Finish what an earlier process left, and from now on do new tasks.
+
+        A pool that hangs keeps nobody from starting: what it needs is done once it answers.
+        """
         self._follow_deletions()
-        self._clear_leftovers(older_than_s=0)
-        self.resume(unfinished)
+        late = threading.Event()
+        age_s = lambda: LEFTOVER_S if late.is_set() else 0  # noqa: E731 - it is asked again
+        self._wait_for(self._clear_in_threads(self._pools, age_s))
+        late.set()
+        self._wait_for(self._resume_in_threads(unfinished))
         self._ledger.listen(self._submit_new)
 
     def resume(self, unfinished: Iterable[str]) -> None:
         """Try again to make and grow images; what is done meanwhile, or was, stays as it is."""
-        for drive in unfinished:
-            self._run_logged(self._resume, drive, drive)
-            self._run_logged(self.grow_image, drive, drive)
+        self._resume_in_threads(unfinished)
 
-    def start_beside_others(self, unfinished: Iterable[str]) -> None:
-        """Begin where other processes work too and a queue hands out the tasks.
+    def start_beside_others(self) -> None:
+        """Begin where other processes work too and a queue hands out the tasks."""
+        self._follow_deletions()
+
+    def open_beside_others(self, pools: Collection[str], unfinished: Iterable[str]) -> None:
+        """Begin with these pools, which answer.
 
         Complete the uploads in chunks of which all chunks are there.
         """
-        self._follow_deletions()
-        self._clear_leftovers(older_than_s=LEFTOVER_S)
-        for drive in unfinished:
-            self._run_logged(self._resume_chunks, drive, drive)
+        cleared = self._clear_in_threads(pools, lambda: LEFTOVER_S)
+        resumed = self._in_threads(pools, unfinished, self._resume_chunks)
+        self._wait_for([*cleared, *resumed])
+
+    def _wait_for(self, begun: Collection[Future[None]]) -> None:
+        done, left = wait(begun, timeout=START_S)
+        for each in done:
+            each.result()
+        if left:
+            log.warning("a pool does not answer: the service starts without waiting for it")
+
+    def _clear_in_threads(
+        self, pools: Iterable[str], older_than_s: Callable[[], float]
+    ) -> list[Future[None]]:
+        return [
+            self._threads[name].submit(self._clear_leftovers, self._pools[name], older_than_s)
+            for name in pools
+        ]
+
+    def _resume_in_threads(self, unfinished: Iterable[str]) -> list[Future[None]]:
+        return self._in_threads(self._pools, unfinished, self._resume)
+
+    def _in_threads(
+        self, pools: Container[str], drives: Iterable[str], work: Callable[[str], None]
+    ) -> list[Future[None]]:
+        """Begin to do this for drives in the threads of their pools, unless it has begun."""
+        begun = []
+        for drive in set(drives) - self._resuming:
+            found = self._ledger.drive(drive)
+            if found is None or found.pool not in pools:
+                continue
+            self._resuming.add(drive)
+            with suppress(RuntimeError):  # stopped meanwhile: the next start does it
+                begun.append(self._threads[found.pool].submit(self._work_once, work, drive))
+        return begun
+
+    def _work_once(self, work: Callable[[str], None], drive: str) -> None:
+        try:
+            self._run_logged(work, drive, drive)
+        finally:
+            self._resuming.discard(drive)
 
     def _follow_deletions(self) -> None:
         """End uploads in chunks to drives that are deleted from now on."""
         self._ledger.listen(self._discard_chunks, self.chunks.is_receiving)
 
     def stop(self) -> None:
-        """Finish what is under way."""
-        for threads in self._threads.values():
-            threads.shutdown(wait=True)
-        self.transfers.close()
+        """Finish what is under way, as far as the pools answer."""
+        end_threads((*self._threads.values(), *self.transfers.executors))
 
     async def receive(
         self,
@@ -219,12 +276,14 @@ class ImageKeeper:
             log.exception("the files of drive %s are not as they should be", drive)
 
     def _resume(self, uuid: str) -> None:
-        """Make the drive's image, unless the drive waits for its owner to send chunks."""
+        """Make the drive's image, unless the drive waits for its owner to send chunks; or grow it.
+
+        What keeps the one from being done does not keep the other.
+        """
         drive = self._ledger.drive(uuid)
-        if drive is None or drive.origin != "chunked":
-            self.make_image(uuid)
-        else:
-            self._resume_chunks(uuid)
+        chunked = drive is not None and drive.origin == "chunked"
+        self._run_logged(self._resume_chunks if chunked else self.make_image, uuid, uuid)
+        self._run_logged(self.grow_image, uuid, uuid)
 
     def _resume_chunks(self, uuid: str) -> None:
         drive = self._ledger.drive(uuid)
@@ -314,18 +373,20 @@ class ImageKeeper:
         for path in pool.files(uuid):
             remove(path)
 
-    def _clear_leftovers(self, older_than_s: float) -> None:
+    def _clear_leftovers(self, pool: Pool, older_than_s: Callable[[], float]) -> None:
         """Remove what a crash left: files of deleted drives, and useless temporary files.
 
-        Leave alone what was written to within so many seconds.
+        Leave alone what was written to within so many seconds: others use the pool, or, once the
+        pool has answered late, this process.
         """
-        before = time.time() - older_than_s
-        for pool in self._pools.values():
-            for path in pool.path.iterdir():
-                match = _FILE.fullmatch(path.name)
-                if match is not None and (not older_than_s or _changed_at(path) < before):
-                    work = partial(self._remove_leftover, match["drive"], match["kind"])
-                    self._run_logged(work, path, match["drive"])
+        for path in pool.path.iterdir():
+            match = _FILE.fullmatch(path.name)
+            if match is not None and self._is_old(path, older_than_s()):
+                work = partial(self._remove_leftover, match["drive"], match["kind"])
+                self._run_logged(work, path, match["drive"])
+
+    def _is_old(self, path: Path, older_than_s: float) -> bool:
+        return not older_than_s or _changed_at(path) < time.time() - older_than_s
 
     def _remove_leftover(self, uuid: str, kind: str, path: Path) -> None:
         """Remove the file if it is a leftover; a drive that cannot be read keeps all its files."""

@@ -39,10 +39,12 @@ from ledger.images.errors import (
 )
 from ledger.images.files import fingerprint, remove
 from ledger.images.pools import Pool
+from ledger.images.steps import FREELY, BesideCommits
 from ledger.store.patience import OutageLog
 from ledger.store.seam import Commit
 from ledger.store.writer import Caller
 from ledger.workers.attempts import Attempt, CopySettings, pool_of
+from ledger.workers.ending import end_threads
 from ledger.workers.operations import WORK
 
 RETRY_S = 5.0
@@ -71,6 +73,7 @@ class JobWorker:
             name: ThreadPoolExecutor(copying.per_pool, thread_name_prefix=f"copy-{name}")
             for name in pools
         }
+        self._steps = {name: BesideCommits(ledger.commits_under_way) for name in pools}
 
     def start(self, unfinished: Iterable[str]) -> None:
         """Resume the jobs that an earlier process left, and from now on do every new one."""
@@ -92,8 +95,7 @@ class JobWorker:
         self._ledger.stop_waiting()
         for stop in list(self._stops.values()):
             stop.set()
-        for threads in self._threads.values():
-            threads.shutdown(wait=True, cancel_futures=True)
+        end_threads(self._threads.values(), cancel=True)
 
     def copied_bytes(self) -> int:
         """Return how many bytes this process has copied; holes do not count."""
@@ -231,6 +233,7 @@ class JobWorker:
             pools=self._pools,
             copying=self._copying,
             on_moved=self._note_moved,
+            steps=self._steps.get((destination or source).pool, FREELY),
             stop=stop,
         )
         try:

@@ -45,6 +45,7 @@ def clone_drive(attempt: Attempt) -> None:
         verify=attempt.copying.verify,
         stop=attempt.stop,
         expected=fingerprint,
+        steps=attempt.steps,
     )
     attempt.require_current()
     try:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from ledger.domain.errors.pools import PoolSilent
+from ledger.workers.ending import end_threads
 
 T = TypeVar("T")
 
@@ -74,10 +75,13 @@ class TransferThreads:
         if done.done():
             done.result()
 
+    @property
+    def executors(self) -> Iterable[ThreadPoolExecutor]:
+        return (*self._prompt.values(), *self._lasting.values())
+
     def close(self) -> None:
-        """Finish what is under way."""
-        for threads in (*self._prompt.values(), *self._lasting.values()):
-            threads.shutdown()
+        """Finish what is under way, as far as the pools answer."""
+        end_threads(self.executors)
 
     def _leave(
         self,

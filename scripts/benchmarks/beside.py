@@ -4,7 +4,9 @@ The load comes in small portions, and only those count during which two copies r
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Protocol
 
 from api.composition import open_service
@@ -29,6 +31,8 @@ UPDATES_EACH = 10
 IDLE_PORTIONS = 8
 ENDED_S = 300
 LOOK_S = 0.1
+UNUSED_S = 1.5
+"""After this long a ledger of which nobody wants anything counts as unused."""
 
 
 class Loaded(Protocol):
@@ -52,8 +56,18 @@ def get_while_copying(setting: Setting) -> Row:
 
 
 def update_while_copying(setting: Setting) -> Row:
-    """Durable progress updates, in the process that copies."""
-    return asyncio.run(_updates(setting))
+    """The p99 of durable progress updates, in the process that copies."""
+    return asyncio.run(_updates(setting, "updates-copying-p99", share=0.99, at_least=1 / 4))
+
+
+def median_update_while_copying(setting: Setting) -> Row:
+    """The same, of their p50."""
+    return asyncio.run(_updates(setting, "updates-copying", share=0.5, at_least=1 / 3))
+
+
+def copies_beside_updates(setting: Setting) -> Row:
+    """How fast the copies are that leave room for these updates, against copies alone."""
+    return asyncio.run(_copies(setting))
 
 
 async def _gets(setting: Setting) -> Row:
@@ -64,13 +78,43 @@ async def _gets(setting: Setting) -> Row:
     return _row("get-while-copying", rounds, what, at_least=1 / 3)
 
 
-async def _updates(setting: Setting) -> Row:
+async def _updates(setting: Setting, name: str, *, share: float, at_least: float) -> Row:
+    async with _updating(setting) as updates:
+        rounds = await _rounds(updates, setting.scale.beside_rounds, share)
+    return _row(name, rounds, f"updates, {CALLERS} callers", at_least=at_least, share=share)
+
+
+@asynccontextmanager
+async def _updating(setting: Setting) -> "AsyncIterator[_Updates]":
     seeded = await _seed(setting)
     settings = Settings(data=setting.directory, copies_per_pool=COPIES)
     async with open_service(settings) as service:
-        updating = await Updating.begin(service.ledger)
-        rounds = await _rounds(_Updates(service, updating, seeded), setting.scale.beside_rounds)
-    return _row("update-while-copying", rounds, f"updates, {CALLERS} callers", at_least=None)
+        yield _Updates(service, await Updating.begin(service.ledger), seeded)
+
+
+async def _copies(setting: Setting) -> Row:
+    rounds = []
+    async with _updating(setting) as updates:
+        for _ in range(setting.scale.beside_rounds):
+            await asyncio.sleep(UNUSED_S)
+            alone_s = await _copy(updates, beside=False)
+            rounds.append(Round(1 / await _copy(updates, beside=True), 1 / alone_s))
+    note = f"{CLONES} copies, {COPIES} at once, beside updates of {CALLERS} callers; floor: alone"
+    return row("copies-beside-updates", "batches/s", rounds, at_least=0.4, note=note)
+
+
+async def _copy(updates: "_Updates", *, beside: bool) -> float:
+    """Make the copies of a round; return the seconds that they took."""
+    started = perf_counter()
+    drives = [await updates.clone() for _ in range(CLONES)]
+    while await updates.unfinished():
+        if beside:
+            await updates.portion()
+        else:
+            await asyncio.sleep(LOOK_S)
+    seconds = perf_counter() - started
+    await updates.delete(drives)
+    return seconds
 
 
 async def _seed(setting: Setting) -> Seeded:
@@ -81,12 +125,12 @@ async def _seed(setting: Setting) -> Seeded:
     return seeded
 
 
-async def _rounds(loaded: Loaded, count: int) -> list[Round]:
+async def _rounds(loaded: Loaded, count: int, share: float = 0.99) -> list[Round]:
     await loaded.portion()
-    return [await _round(loaded) for _ in range(count)]
+    return [await _round(loaded, share) for _ in range(count)]
 
 
-async def _round(loaded: Loaded) -> Round:
+async def _round(loaded: Loaded, share: float) -> Round:
     """Load an idle service, then one that copies; delete the copies again."""
     idle = [latency for _ in range(IDLE_PORTIONS) for latency in await loaded.portion()]
     drives = [await loaded.clone() for _ in range(CLONES)]
@@ -101,7 +145,7 @@ async def _round(loaded: Loaded) -> Round:
     if not busy:
         raise BenchmarkBroken("the copies ended before a portion of the load did")
     p50, p99 = percentile_ms(busy, 0.50), percentile_ms(busy, 0.99)
-    return Round(p99, percentile_ms(idle, 0.99), p50, p99)
+    return Round(percentile_ms(busy, share), percentile_ms(idle, share), p50, p99)
 
 
 async def _wait_for_copies(loaded: Loaded) -> None:
@@ -110,9 +154,12 @@ async def _wait_for_copies(loaded: Loaded) -> None:
             await asyncio.sleep(LOOK_S)
 
 
-def _row(name: str, rounds: Sequence[Round], what: str, *, at_least: float | None) -> Row:
+def _row(
+    name: str, rounds: Sequence[Round], what: str, *, at_least: float, share: float = 0.99
+) -> Row:
     note = f"{what}, while two copies run; floor: idle"
-    return row(name, "ms p99", rounds, at_least=at_least, note=note, lower_is_better=True)
+    unit = f"ms p{share * 100:.0f}"
+    return row(name, unit, rounds, at_least=at_least, note=note, lower_is_better=True)
 
 
 class _Gets:

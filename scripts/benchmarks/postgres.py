@@ -16,7 +16,7 @@ from time import perf_counter
 import psycopg
 
 from api.composition import open_ledger
-from ledger.store.postgres.connections import postgres_reader
+from ledger.store.postgres.connections import postgres_log
 from ledger.store.postgres.cursor import translate
 from ledger.store.postgres.store import PostgresStore
 from projections.views.postgres_writer import PostgresProjection, upsert_columns
@@ -69,7 +69,7 @@ async def _updates(setting: Setting, urls: Iterator[str]) -> Row:
 
 def _transactions(url: str, after: int) -> list[Written]:
     """Return what the service wrote after a position, in its transactions."""
-    with postgres_reader(url).log() as log:
+    with postgres_log(url) as log:
         sizes = log.cursor().execute(
             "SELECT count(*) FROM stored_events WHERE position > ?"
             " GROUP BY xmin ORDER BY min(position)",

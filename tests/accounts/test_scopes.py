@@ -45,13 +45,11 @@ class Route(NamedTuple):
 
 
 def routes(service: Service) -> Iterator[Route]:
-    """Every route that needs a login, once for its URL with a slash and without."""
+    """Every route that needs a login."""
     app = make_app(service)
     for route in app.router.routes():
         assert route.resource is not None
-        if app[URL_ACCESS][route.resource] != "public" and not route.resource.canonical.endswith(
-            "/"
-        ):
+        if app[URL_ACCESS][route.resource] != "public":
             found = listed(route.method, route.resource.canonical)
             yield Route(
                 route.method,

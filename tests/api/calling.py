@@ -65,14 +65,20 @@ class KnownAccounts:
     """Stands in for `Accounts`, without the cost of hashing: everybody's password is `password`."""
 
     def __init__(self, *accounts: Account) -> None:
-        self._by_header = {authorization(account): account for account in accounts}
-        self._by_uuid = {account.uuid: account for account in accounts}
+        self._by_header: dict[str | None, Account] = {}
+        self._by_uuid: dict[str, Account] = {}
+        for account in accounts:
+            self.add(account)
         self.claims: dict[str, JobClaim] = {}
         """Jobs whose tokens the accounts come with."""
         self.keys = FixedKeys(b"a key of the tests")
         self.cookies = AsyncCookies(now, self.keys)
         self.meter = LoginMeter()
         self.waiting = 0
+
+    def add(self, account: Account) -> None:
+        self._by_header[authorization(account)] = account
+        self._by_uuid[account.uuid] = account
 
     async def grant_of(self, header: str | None, client: Client) -> Grant:
         if header not in self._by_header:

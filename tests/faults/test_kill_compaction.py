@@ -27,7 +27,7 @@ from tests.support.world import ME, Ticking
 COMMITS = "fdatasync"
 FILES = "fsync,rename,unlink"
 """What makes a commit durable, and an archive; each is done in a thread of its own."""
-EACH = {COMMITS: 4, FILES: 1}
+EACH = {COMMITS: 7, FILES: 1}
 """Every so many steps one is tried, but for the long run."""
 STEPS = {COMMITS: 12, FILES: 3}
 """There are at least so many."""

@@ -13,7 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 RECORDED = Path(__file__).with_name("durations.json")
 """Seconds that each file took when `--record-durations` was last given, for the order alone."""
-PART_S = 40.0
+PART_S = 80.0
 """A file that takes longer is divided among processes, each of which makes its fixtures anew."""
 UNKNOWN_S = 5.0
 

@@ -12,6 +12,7 @@ from ledger.images.background_sync import Checkpoint
 from ledger.images.copy import copy_image
 from ledger.images.files import fingerprint
 from ledger.images.rate import RateLimit
+from ledger.images.steps import FREELY, Steps
 
 PAGE = 4096
 
@@ -56,6 +57,7 @@ def copied(
     verify: bool = False,
     stop: threading.Event | None = None,
     expected: Fingerprint | None = None,
+    steps: Steps = FREELY,
 ) -> list[Checkpoint]:
     """Copy and return the checkpoints reported."""
     seen: list[Checkpoint] = []
@@ -77,5 +79,6 @@ def copied(
         verify=verify,
         stop=stop or threading.Event(),
         expected=expected,
+        steps=steps,
     )
     return seen

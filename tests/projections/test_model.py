@@ -62,6 +62,9 @@ from tests.support.world import (
     mount,
 )
 
+PLAIN, LONG = settings().max_examples, 1_000
+HISTORIES = 2 * PLAIN if PLAIN >= LONG else PLAIN
+"""As many as of other machines, but twice as many in a long run."""
 OWNERS = st.sampled_from([ME, ME, ME, ME, SOMEBODY_ELSE])
 WHICH = st.integers(0, 15)
 """Picks one of what there ever was, the newest first; or, with the last, what never was."""
@@ -427,4 +430,4 @@ class TestHistories(Histories.TestCase):
     reopening everything is there.
     """
 
-    settings = settings(max_examples=2 * settings().max_examples)
+    settings = settings(max_examples=HISTORIES)

@@ -18,7 +18,7 @@ from ledger.store.sqlite.connections import sqlite_reader
 from projections.maintenance.retention.compaction import compact
 from projections.time_travel.past import Past
 from projections.views.views import Views
-from tests.projections.test_model import ENDINGS, WHICH, Histories
+from tests.projections.test_model import ENDINGS, HISTORIES, WHICH, Histories
 from tests.support.discarding import AT_ONCE, discard, half_gone
 from tests.support.model import Refused
 from tests.support.opened import Opened
@@ -27,9 +27,6 @@ from tests.support.world import ME, SOMEBODY_ELSE, Ticking
 
 OWNERS = (ME, SOMEBODY_ELSE)
 ALL = 10_000
-PLAIN, LONG = settings().max_examples, 1_000
-HISTORIES = 2 * PLAIN if PLAIN >= LONG else PLAIN
-"""As many as of other machines, but twice as many in a long run."""
 DAYS = timedelta(days=9)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)

@@ -14,7 +14,7 @@ from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.commands.drives import CreateDrives, EditDrive, NewDrive
 from ledger.domain.commands.tags import CreateTags, DeleteTag, EditTag, NewTag
-from ledger.domain.producers.standing import state_of
+from ledger.domain.producers.conditions import state_of
 from ledger.store.parameters import timestamp
 from ledger.store.seam import Batch
 from projections.audit_log import entries

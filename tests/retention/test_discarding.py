@@ -15,8 +15,8 @@ from projections.maintenance.retention import compaction as compacting
 from projections.maintenance.retention.service import TREES_PENDING, Ran, Retention
 from projections.maintenance.retention.sweep import RetentionStopped
 from tests.retention.conftest import Clock
+from tests.retention.poison import poison
 from tests.retention.telling import DAYS, check, family, jobs, streams
-from tests.support.poison import poison
 from tests.support.retained import Retained
 from tests.support.turns import taken
 from tests.support.wait import wait_until

@@ -26,9 +26,9 @@ from projections.maintenance.retention.service import ClockMoved
 from projections.maintenance.retention.sweep import RetentionStopped
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
+from tests.retention.poison import poison
 from tests.retention.telling import DAYS, clone, drive, family, jobs, streams
 from tests.support.opened import behind_its_back, stamped_by
-from tests.support.poison import poison
 from tests.support.retained import Retained
 from tests.support.world import ME, START
 

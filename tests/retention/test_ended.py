@@ -18,8 +18,8 @@ from projections.time_travel.past import Past
 from projections.views.activity import read_activity
 from projections.views.retention import first_end
 from tests.retention.conftest import Clock
+from tests.retention.poison import poison
 from tests.retention.telling import DAYS, check, clone, drive, family, jobs
-from tests.support.poison import poison
 from tests.support.retained import Retained
 from tests.support.world import ME
 

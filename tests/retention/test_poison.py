@@ -9,9 +9,9 @@ from ledger.domain.errors.housekeeping import NotParked
 from ledger.domain.errors.store import UnknownEvent
 from projections.time_travel.past import Past
 from tests.retention.conftest import Clock
+from tests.retention.poison import UNREADABLE, poison
 from tests.retention.telling import DAYS, acts, check, clone, drive, family, jobs, streams
 from tests.support.opened import behind_its_back
-from tests.support.poison import UNREADABLE, poison
 from tests.support.retained import Retained
 from tests.support.world import ME
 

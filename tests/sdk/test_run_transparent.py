@@ -5,6 +5,7 @@ There is no ledger here; `test_run_away.py` says what one that is away changes, 
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -165,6 +166,27 @@ def test_with_a_terminal_it_stays_in_the_foreground() -> None:
     said += read_until(terminal, None)
     assert said.count(b"interrupted") == 1
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    os.close(terminal)
+
+
+def test_with_a_terminal_what_the_command_has_started_is_killed_too(tmp_path: Path) -> None:
+    """But not the shell that waits for both, though all are in one group."""
+    started = tmp_path / "started"
+    held = (
+        "trap '' TERM HUP;"
+        f"sh -c 'echo $$ > {started}; while :; do sleep 0.05; done' & while :; do wait; done"
+    )
+    run = shlex.join(jl_words("run", "--deadline", "3s", "--grace", "0.1s", "--", "sh", "-c", held))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        words = ["sh", "-c", f"{run}; echo ended with $?; read end"]
+        os.execve("/bin/sh", words, environment())  # noqa: S606
+    read_until(terminal, b"ended with 124\r\n")
+    inner = int(started.read_text())
+    wait_for("it to end", lambda: not Path(f"/proc/{inner}/exe").exists())
+    os.write(terminal, b"\n")
+    read_until(terminal, None)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     os.close(terminal)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from api.app import make_app
@@ -32,6 +33,12 @@ class Real:
         self.url = str(client.make_url("")).rstrip("/")
         self.spool = spool
         self.env = environment(self.url, spool, JOB_LEDGER_TOKEN=token)
+
+    async def listen_at(self, port: int) -> None:
+        """Answer at this port, too."""
+        runner = self._client.server.runner
+        assert runner is not None
+        await web.TCPSite(runner, "127.0.0.1", port).start()
 
     async def call(self, method: str, path: str, **given: Any) -> Any:
         headers = {"Authorization": f"Bearer {self._token}"}
@@ -153,6 +160,22 @@ async def test_a_program(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     assert job["progress"]["done"] == 5
     assert job["phase"] == {"name": "copy", "n": 1, "of": 2}
     assert not (real.spool / "refused").exists()
+
+
+async def test_a_job_whose_parent_is_over_stands_on_its_own(real: Real) -> None:
+    """Also if it is told of again, as after a kill before the spool was removed."""
+    above = (await real.run("run", "--", "sh", "-c", "echo $JOB_LEDGER_JOB")).stdout.strip()
+    away = {"JOB_LEDGER_URL": "http://127.0.0.1:1"}
+    script = "echo $JOB_LEDGER_JOB"
+    done = await real.run("run", "--parent", above, "--", "sh", "-c", script, **away)
+    [path] = real.spool.glob("*.jsonl")
+    said = path.read_text().replace(away["JOB_LEDGER_URL"], real.url)
+    for _ in range(2):
+        path.write_text(said)
+        flushed = await real.run("flush")
+        assert (flushed.returncode, flushed.stderr) == (0, "2 delivered, 0 refused, 0 left\n")
+    job = await real.job(done.stdout.strip())
+    assert (job["state"], job["parent"]) == ("succeeded", None)
 
 
 async def test_a_script_and_what_was_spooled(real: Real) -> None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 import psycopg
+import requests
 
 from tests.acceptance.running import EMAIL, PASSWORD, Machine, Server, run_command
 from tests.support.cluster import free_port
@@ -40,6 +41,15 @@ class Place:
         return done.stdout
 
     @property
+    def database(self) -> str:
+        assert self._database is not None
+        return self._database
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._database is None
+
+    @property
     def is_there(self) -> bool:
         return self._server is not None
 
@@ -65,6 +75,16 @@ class Place:
         with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:  # noqa: S310
             return json.load(answer)
 
+    def tell(
+        self, method: str, path: str, said: Any = None, *, status: int | None = None, key: str = ""
+    ) -> None:
+        """Tell the service of something, which must be taken, or answered so."""
+        headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": key or path}
+        url = f"{self.url}/api/v1{path}"
+        answer = requests.request(method, url, json=said, headers=headers, timeout=PATIENCE_S)
+        expected = (200, 201, 202) if status is None else (status,)
+        assert answer.status_code in expected, answer.text
+
     def jobs(self) -> Iterator[Any]:
         """Yield all jobs, the newest first."""
         page = self.ask(f"/jobs?limit={_PAGE}")
@@ -73,9 +93,18 @@ class Place:
             page = self.ask(f"/jobs?limit={_PAGE}&after={page['next']}")
             yield from page["jobs"]
 
-    def let_leases_run_out(self, seconds: int = 1000 * DAY_S) -> None:
+    def let_leases_run_out(self, seconds: int = 1000 * DAY_S, *, only: str = "") -> None:
         """Let the clock of the leases go on, by default further than anybody waits for a report."""
-        self.sql(f"UPDATE leases SET due = due - {seconds * 1_000_000}")
+        which = f" WHERE job = '{only}'" if only else ""
+        self.sql(f"UPDATE leases SET due = due - {seconds * 1_000_000}{which}")
+
+    def let_time_pass_unseen(self, seconds: int) -> None:
+        """Let the clock of the store go on while nobody looks: all that was noted was before."""
+        earlier = f"- {seconds * 1_000_000}"
+        self.sql(
+            f"UPDATE service_time SET seen = seen {earlier}",
+            f"UPDATE leases SET due = due {earlier}",
+        )
 
     def ends(self) -> Counter[str]:
         """Return how often each job has ended, by its events."""
@@ -86,15 +115,24 @@ class Place:
             if str(topic).partition("/")[0] in ENDING
         )
 
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """Do it in the store, beside the service."""
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Do it in the store, beside the service, in one transaction; return the last rows."""
+        return self._rows(*statements)[1]
+
+    def table(self, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of its columns, and its rows."""
+        return self._rows(f'SELECT * FROM "{name}"')
+
+    def _rows(self, *statements: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         if self._database is not None:
             with psycopg.connect(self._database) as connection:
-                cursor = connection.execute(statement.encode())
-                return cursor.fetchall() if cursor.description else []
+                *_, cursor = [connection.execute(each.encode()) for each in statements]
+                names = [column.name for column in cursor.description or ()]
+                return names, cursor.fetchall() if cursor.description else []
         ledger = self.machine.data / "ledger.sqlite"
         with closing(sqlite3.connect(ledger, timeout=PATIENCE_S)) as there, there:
-            return there.execute(statement).fetchall()
+            *_, found = [there.execute(each) for each in statements]
+            return [column[0] for column in found.description or ()], found.fetchall()
 
 
 ENDING = ("job-succeeded", "job-failed", "job-cancelled", "job-skipped")

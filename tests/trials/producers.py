@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,6 +85,9 @@ class Producers:
         )
         self.running.append(self._start(words))
 
+    def begin_with(self, words: list[str]) -> None:
+        self.running.append(self._start(words))
+
     def jl(self, *words: str) -> list[str]:
         return [sys.executable, "-S", str(self._jl), *words]
 
@@ -127,6 +131,16 @@ class Producers:
         for each in flushing:
             each.wait(PATIENCE_S)
         self._start(self.jl("flush")).wait(PATIENCE_S)
+
+    def let_a_day_pass(self) -> None:
+        """Let what is left have been observed two days ago: what was above it may never come."""
+        for path in self.left():
+            lines = [*_read(path)]
+            for line in lines:
+                if "observed_at" in line["body"]:
+                    at = datetime.fromisoformat(line["body"]["observed_at"]) - timedelta(days=2)
+                    line["body"]["observed_at"] = at.isoformat(timespec="milliseconds")
+            path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
     def left(self) -> list[Path]:
         """Return the spools that hold something."""

@@ -7,6 +7,7 @@ from typing import Any
 from api.accounts.grants import JobClaim
 from ledger.domain.events.producers import JobCancelRequested
 from ledger.domain.producers.commands import AbandonJob, ForceEnd, LoseProducer, RequestCancel
+from ledger.domain.producers.texts import END_MOST
 from tests.api.calling import ALICE, BOB, UNKNOWN, KnownAccounts
 from tests.v1.calling import V1
 
@@ -51,6 +52,40 @@ async def test_an_end_is_final(v1: V1) -> None:
         "over": "failed",
         "reported": "succeeded",
     }
+
+
+async def test_a_result_is_shown_with_its_job(v1: V1) -> None:
+    """Not in lists, where many would be long; and no more once its owner has removed it."""
+    result = {"files": 5134, "of": [None, {"name": "größer"}]}
+    await began(v1)
+    end = {**DONE, "result": result}
+    assert (await v1.post(f"/jobs/{JOB}/end", end)).json["job"]["result"] == result
+    assert (await job_of(v1))["result"] == result
+    (listed,) = (await v1.get("/jobs")).json["jobs"]
+    assert listed["uuid"] == JOB
+    assert "result" not in listed
+    assert (await v1.call("DELETE", f"/jobs/{JOB}/texts")).status == 204
+    assert (await job_of(v1))["result"] is None
+
+
+async def test_a_result_that_is_too_long_is_cut(v1: V1) -> None:
+    """No end is refused for it; it is text then, whose beginning is kept."""
+    await began(v1)
+    end = {**DONE, "result": {"log": "x" * 60_000}}
+    job = (await v1.post(f"/jobs/{JOB}/end", end)).json["job"]
+    assert job["state"] == "succeeded"
+    assert job["result"].startswith('{"log":"xxx')
+    assert job["result"].endswith("…")
+    assert len(job["result"].encode()) <= END_MOST
+
+
+async def test_an_attempt_shows_the_program_that_reports(v1: V1) -> None:
+    """Each attempt its own: a job may be taken up by a newer version."""
+    await began(v1, producer={"host": "nas", "pid": 1, "agent": "backup.sh/1"})
+    assert (await job_of(v1))["attempt"]["agent"] == "backup.sh/1"
+    taken = {"after": 1, "take_over": True, "producer": {"agent": "backup.sh/2"}}
+    answer = await v1.post(f"/jobs/{JOB}/attempts", taken)
+    assert answer.json["job"]["attempt"]["agent"] == "backup.sh/2"
 
 
 async def test_ends_have_their_reasons(v1: V1) -> None:
@@ -211,6 +246,7 @@ async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
     assert await v1.refused("GET", f"/jobs/{JOB}/control") == gone
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/end", DONE) == gone
+    assert await v1.refused("POST", f"/jobs/{JOB}/cancel", {}) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/labels", {"set": {"a": "b"}}) == gone
     taken = {"type": "uuid-taken", "status": 409}
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE, by=BOB) == taken

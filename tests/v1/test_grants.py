@@ -176,7 +176,6 @@ def job_routes(v1: V1) -> list[tuple[str, str]]:
         if route.resource is not None
         and app[URL_ACCESS][route.resource] != "public"
         and route.resource.canonical.startswith("/api/v1/jobs/{")
-        and not route.resource.canonical.endswith("/")
         and route.method != "HEAD"
     ]
 

@@ -85,6 +85,7 @@ async def test_everything_that_is_said_is_shown(v1: V1) -> None:
         "n": 1,
         "host": "nas",
         "pid": 4711,
+        "agent": "job-ledger-sdk/1.0",
         "started_at": "",
         "last_heard_at": "",
     }

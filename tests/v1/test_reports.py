@@ -241,3 +241,12 @@ async def test_the_service_itself_finds_who_is_silent(v1: V1) -> None:
     ledger = v1.service.ledger
     await ledger.write(let_pass)
     await wait_until("the attempt is lost", lambda: (job := ledger.job(UUID)) and job.lost)
+
+
+@pytest.mark.usefixtures("job")
+async def test_a_first_report_from_a_spool_is_recorded(v1: V1) -> None:
+    """However soon it follows the registration, which comes from the same spool."""
+    body = {"progress": {"done": 1, "total": 2}, "buffered": True}
+    answer = await v1.call("POST", REPORTS, json=body)
+    assert answer.json["recorded"] is True
+    assert [event.done for event in reported(v1)] == [1]

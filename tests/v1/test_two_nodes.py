@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from tests.v1.test_registration import HERE, JOB
 
 
 @asynccontextmanager
-async def node(data: Path, store: str) -> AsyncIterator[V1]:
-    settings = Settings(data=data, store=store, copying=False, limits=unhurried())
+async def node(data: Path, store: str, **limits: int) -> AsyncIterator[V1]:
+    settings = Settings(data=data, store=store, copying=False, limits=unhurried(**limits))
     async with open_service(settings) as opened:
         service = replace(opened, accounts=KnownAccounts(ALICE, BOB))
         async with TestClient(ApiServer(make_app(service))) as client:
@@ -38,14 +38,20 @@ async def node(data: Path, store: str) -> AsyncIterator[V1]:
 
 @pytest.fixture
 async def nodes(tmp_path: Path, ledger_database: str) -> AsyncIterator[tuple[V1, V1]]:
-    async with AsyncExitStack() as stack:
-        here, there = tmp_path / "here", tmp_path / "there"
-        here.mkdir()
-        there.mkdir()
-        one = await stack.enter_async_context(node(here, ledger_database))
+    async with two_nodes(tmp_path, ledger_database) as both:
+        yield both
+
+
+@asynccontextmanager
+async def two_nodes(directory: Path, store: str, **limits: int) -> AsyncIterator[tuple[V1, V1]]:
+    here, there = directory / "here", directory / "there"
+    here.mkdir()
+    there.mkdir()
+    async with node(here, store, **limits) as one:
         for name in (KEY_FILE, VERIFIER_FILE):
             shutil.copy2(here / name, there / name)
-        yield one, await stack.enter_async_context(node(there, ledger_database))
+        async with node(there, store, **limits) as other:
+            yield one, other
 
 
 async def test_a_request_through_one_node_reaches_what_is_below_through_the_other(

@@ -88,7 +88,7 @@ def serve(data: Path | None, **given: object) -> None:
     """
     from api.cli.memory import keep_little_memory
     from api.cli.service_process import serve as serve_until_stopped
-    from api.cli.signals import show_stacks_on_signal
+    from api.cli.signals import end_without_threads, show_stacks_on_signal
     from api.cli.supervision import ServiceManager
     from api.service.logging import log_to_stderr
 
@@ -102,6 +102,7 @@ def serve(data: Path | None, **given: object) -> None:
     manager = ServiceManager()
     if settings.processes == 1:
         asyncio.run(serve_until_stopped(settings, print_line, manager))
+        end_without_threads()
     else:
         _serve_in_processes(settings, manager)
 
@@ -111,6 +112,7 @@ def _serve_in_processes(settings: Settings, manager: ServiceManager) -> None:
     from api.cli.prefork import fork_processes
     from api.cli.service_process import Share
     from api.cli.service_process import serve as serve_until_stopped
+    from api.cli.signals import end_without_threads
     from api.cli.sockets import reserve_port
     from api.cli.supervision import Pulses
     from api.data.directory import check_free, data_lock
@@ -128,6 +130,7 @@ def _serve_in_processes(settings: Settings, manager: ServiceManager) -> None:
         if number is not None:
             share = Share(number, port)
             asyncio.run(serve_until_stopped(settings, print_line, pulses.of(number), share))
+            end_without_threads()
 
 
 def _allow_many_connections() -> None:

@@ -30,7 +30,7 @@ def worker(pools: tuple[str, ...], **given: object) -> None:
     request; 1: could not start; 2: cannot start before a setting is changed; 70: the store failed.
     """
     from api.cli.memory import keep_little_memory
-    from api.cli.signals import show_stacks_on_signal
+    from api.cli.signals import end_without_threads, show_stacks_on_signal
     from api.cli.supervision import ServiceManager
     from api.cli.worker_process import work
     from api.service.logging import log_to_stderr
@@ -40,3 +40,4 @@ def worker(pools: tuple[str, ...], **given: object) -> None:
     show_stacks_on_signal()
     keep_little_memory()
     asyncio.run(work(settings, print_line, ServiceManager()))
+    end_without_threads()

@@ -17,6 +17,7 @@ from api.http.responses import json_answer
 from api.http.streams import read_in_lane
 from api.service.service import Service
 from api.v1.bodies import SMALL_BYTES, Strict, read_strictly
+from api.v1.missing import missing_job
 from api.v1.stopping.stops import Cancel, may_know, shown
 from ledger.domain.commands import Command
 from ledger.domain.commands.jobs import CancelJob
@@ -100,7 +101,7 @@ class Cancels:
             row = snapshot.job_row(uuid)
         operates = grant.account.role == "operator" and "ledger:operate" in grant.scopes
         if row is None or (row.owner != owner and not operates):
-            raise JobNotFound(uuid)
+            raise missing_job(self._ledger, uuid, owner)
         owner = row.owner
         if body.force and row.source is not None:
             return ForceEnd(owner, uuid)

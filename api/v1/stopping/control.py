@@ -23,12 +23,13 @@ from api.http.permissions.call_rates import polling
 from api.http.requests import GRANT, POSITION, number, owner_of, uuid_in_url
 from api.http.responses import answer_of, encode
 from api.service.service import Service
+from api.v1.missing import missing_job
 from api.v1.problems import bad_value
 from api.v1.stopping.stops import Cancel, cancels_of, may_know
 from ledger.domain.aggregates.produced import Produced
-from ledger.domain.errors.jobs import JobDiscarded, JobNotFound
+from ledger.domain.errors.jobs import JobNotFound
 from ledger.domain.events.producers import Outcome
-from ledger.store.tables import leases, spent_ids
+from ledger.store.tables import leases
 
 OF_JOB = ("wait", "attempt", "instance")
 OF_INSTANCE = ("wait", "instance")
@@ -95,7 +96,7 @@ class Controls:
                 cancels = cancels_of(snapshot.cursor, [*found], self._now(), known)
                 above = snapshot.parents([*found])
             if uuid not in found:
-                raise self._missing(uuid, owner)
+                raise missing_job(self._ledger, uuid, owner)
             control = _control(uuid, found[uuid], cancels.get(uuid), asker)
             has_news = _is_news(control, found[uuid])
             return _Told(control, has_news, frozenset({uuid, *above}))
@@ -168,10 +169,6 @@ class Controls:
                 await news.wait()
                 return await look()
         return now
-
-    def _missing(self, uuid: str, owner: str) -> JobNotFound | JobDiscarded:
-        was_of = self._ledger.read(lambda cursor: spent_ids.owner_of(cursor, uuid))
-        return JobDiscarded(uuid) if was_of == owner else JobNotFound(uuid)
 
 
 def _control(uuid: str, produced: Produced, cancel: Cancel | None, asker: _Asker) -> Control:

@@ -1,6 +1,6 @@
-"""`/cancels`: asking many jobs to stop, in two steps: what a filter finds is looked at, then asked.
+"""`/cancels`: asking many jobs to stop. A filter makes a plan; then the jobs of the plan are asked.
 
-A plan holds the jobs that were found, so that nobody stops what he has not seen.
+The plan holds the jobs that were found, so nobody stops a job unseen.
 """
 
 import asyncio

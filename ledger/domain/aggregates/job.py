@@ -142,16 +142,7 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
         case ChildAttached():
             return replace(job, last_modified=at, children=job.children.attach(event.child))
         case JobAttemptStarted():
-            return replace(
-                job,
-                last_modified=at,
-                attempt=event.attempt,
-                progress=job.progress if job.produced is None else 0,
-                current=Attempt(at, job.bytes_done, None, at),
-                bytes_verified=None,
-                lost=False,
-                fingerprint=job.fingerprint or event.fingerprint,
-            )
+            return _begin_attempt(job, event, at)
         case JobAttemptLost(last=last):
             return replace(job, last_modified=at, lost=True, progress=_shown(job, last))
         case JobAttemptReturned():
@@ -164,28 +155,11 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
             children = job.children.end(event.child, event.how)
             return replace(job, last_modified=at, children=children)
         case JobSucceeded() | JobSkipped():
-            return replace(
-                job,
-                last_modified=at,
-                ended=at,
-                state="success",
-                progress=100,
-                lost=False,
-                bytes_done=job.bytes_total or 0,
-                bytes_verified=None if job.bytes_verified is None else job.bytes_total,
-                current=job.current and replace(job.current, reported=at),
-            )
+            return _succeed(job, at)
         case JobFailed():
-            return replace(
-                job,
-                last_modified=at,
-                ended=at,
-                state="failed",
-                lost=False,
-                error=failure(event),
-            )
+            return _end(job, at, "failed", error=failure(event))
         case JobCancelled():
-            return replace(job, last_modified=at, ended=at, state="cancelled", lost=False)
+            return _end(job, at, "cancelled")
         case JobRegistered():
             return replace(
                 job, last_modified=at, produced=produced.register(event), labels=event.labels
@@ -209,6 +183,37 @@ def _after(job: Job, uuid: str, event: JobEvent, at: datetime) -> Job:
             raise AssertionError(f"job {uuid} created twice")
         case _:
             assert_never(event)
+
+
+def _begin_attempt(job: Job, event: JobAttemptStarted, at: datetime) -> Job:
+    return replace(
+        job,
+        last_modified=at,
+        attempt=event.attempt,
+        progress=job.progress if job.produced is None else 0,
+        current=Attempt(at, job.bytes_done, None, at),
+        bytes_verified=None,
+        lost=False,
+        fingerprint=job.fingerprint or event.fingerprint,
+    )
+
+
+def _succeed(job: Job, at: datetime) -> Job:
+    return replace(
+        job,
+        last_modified=at,
+        ended=at,
+        state="success",
+        progress=100,
+        lost=False,
+        bytes_done=job.bytes_total or 0,
+        bytes_verified=None if job.bytes_verified is None else job.bytes_total,
+        current=job.current and replace(job.current, reported=at),
+    )
+
+
+def _end(job: Job, at: datetime, state: JobState, error: str | None = None) -> Job:
+    return replace(job, last_modified=at, ended=at, state=state, lost=False, error=error)
 
 
 def _shown(job: Job, report: ProgressReported | None) -> int:

@@ -147,27 +147,7 @@ def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
     event, at = recorded.event, recorded.recorded_at
     match event:
         case JobAttemptStarted():
-            began = event.happened_at or at
-            return replace(
-                produced,
-                attempt=event.attempt,
-                started_at=produced.started_at or began,
-                queued=False,
-                holder=event.holder,
-                retry_at=None,
-                losses=0,
-                returns=0,
-                cancel_seen=None,
-                shown=None,
-                reported=None,
-                reports=0,
-                began=began,
-                lost_since=None,
-                waiting_since=None,
-                moved_at=None,
-                error_type=None,
-                exit=None,
-            )
+            return _begin_attempt(produced, event, at)
         case JobAttemptLost(last=last):
             lost = produced if last is None else _report(produced, last)
             return replace(lost, losses=produced.losses + 1, lost_since=at)
@@ -202,6 +182,30 @@ def _after(produced: Produced, recorded: Recorded[JobEvent]) -> Produced:
             return replace(produced, has_texts=False)
         case _:
             return produced
+
+
+def _begin_attempt(produced: Produced, event: JobAttemptStarted, at: datetime) -> Produced:
+    began = event.happened_at or at
+    return replace(
+        produced,
+        attempt=event.attempt,
+        started_at=produced.started_at or began,
+        queued=False,
+        holder=event.holder,
+        retry_at=None,
+        losses=0,
+        returns=0,
+        cancel_seen=None,
+        shown=None,
+        reported=None,
+        reports=0,
+        began=began,
+        lost_since=None,
+        waiting_since=None,
+        moved_at=None,
+        error_type=None,
+        exit=None,
+    )
 
 
 def _report(produced: Produced, report: ProgressReported) -> Produced:

@@ -94,13 +94,14 @@ class Holder(Closed, frozen=True, omit_defaults=True):
     """The process that makes an attempt.
 
     `instance` is the SHA-256 of a random text that the process drew when it started; `token` is the
-    id of the token that it came with.
+    id of the token that it came with, and `agent` the program that reports, with its version.
     """
 
     instance: str
     token: str | None = None
     host: str | None = None
     pid: int | None = None
+    agent: str | None = None
 
 
 class JobRegistered(Closed, frozen=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""What is expected of a producer's job next, and for how long it is waited for.
+"""What is expected of a producer's job next, and by when.
 
 Each job that goes on has one row that says so: its lease. Every event that changes what is expected
 changes the row in its transaction, so the row and the record never differ.

@@ -1,4 +1,4 @@
-"""How long a producer's job may be silent, run and wait.
+"""How long a producer's job may be silent, run and wait, and how many sub-jobs it may have.
 
 What a producer asks for is brought inside the bounds, never refused: its work matters more than its
 settings. `JobRegistered` holds what came of it, so an auditor needs no settings.
@@ -20,6 +20,9 @@ ABANDON_DEFAULT_S = 7 * DAY_S
 QUEUE_DEFAULT_S = 7 * DAY_S
 DEADLINE_WITHOUT_LEASE_S = DAY_S
 """Nothing else would show that a job without a lease has gone wrong."""
+
+CHILDREN_MOST = 10_000
+"""Sub-jobs of one job."""
 
 
 def limits(

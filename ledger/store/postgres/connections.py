@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg
 from psycopg import errors as pg
@@ -14,6 +14,7 @@ from ledger.store.errors import store_errors
 from ledger.store.postgres.address import BadAddress, conninfo
 from ledger.store.postgres.cursor import PgConnection, PgCursor
 from ledger.store.readers import Reader
+from ledger.store.seam import Log
 
 REPEAT_S = 60
 PAUSE_S = 0.1
@@ -45,6 +46,13 @@ def _check_version(connection: psycopg.Connection) -> None:
 
 def postgres_reader(url: str) -> Reader:
     return Reader(lambda: connect(url), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
+@contextmanager
+def postgres_log(url: str) -> Iterator[Log]:
+    """Read the record as of one moment, and close the connection."""
+    with closing(postgres_reader(url)) as reader, reader.log() as log:
+        yield log
 
 
 @contextmanager

@@ -75,6 +75,7 @@ def _open_writer(file: Path, wal_pages: int) -> sqlite3.Connection:
         *once,
         "journal_mode=WAL",
         "synchronous=FULL",
+        "secure_delete=ON",
         f"cache_size=-{WRITER_CACHE_KIB}",
         f"wal_autocheckpoint={wal_pages}",
         f"journal_size_limit={wal_pages * PAGE_BYTES}",

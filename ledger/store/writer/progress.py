@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 
 
 class Progress:
@@ -15,12 +16,18 @@ class Progress:
     def __init__(self, *, on_server: bool) -> None:
         self._on_server = on_server
         self._busy_since: float | None = None
+        self._outside = Event()
+        self._outside.set()
 
     @property
     def stuck_s(self) -> float:
         """For how long; 0 while it waits for commands, or for a server. In any thread."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
+
+    def await_pause(self, most_s: float) -> None:
+        """Wait until the thread is not in the store, but no longer than this. In any thread."""
+        self._outside.wait(most_s)
 
     def begin(self) -> None:
         self._busy_since = time.monotonic()
@@ -31,11 +38,12 @@ class Progress:
     @contextmanager
     def in_store(self) -> Iterator[None]:
         """Do not count the time that a database server takes."""
-        if not self._on_server:
-            yield
-            return
-        self.rest()
+        self._outside.clear()
+        if self._on_server:
+            self.rest()
         try:
             yield
         finally:
-            self.begin()
+            self._outside.set()
+            if self._on_server:
+                self.begin()

@@ -4,6 +4,7 @@ Accounts take turns: however many commands one has waiting, another's waits for 
 """
 
 import asyncio
+import math
 import queue
 import threading
 import time
@@ -90,6 +91,7 @@ class Writer:
         self._stopping = False
         self._closed = False
         self._closing = threading.Lock()
+        self._asked_at = -math.inf
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -114,6 +116,7 @@ class Writer:
         Raises the command's `Refusal`, or `StoreFailed`; within `ANSWER_S`, in any case.
         """
         self._require_reach()
+        self._asked_at = time.monotonic()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()
         turn = Turn()
@@ -146,6 +149,7 @@ class Writer:
         Raises what `work` raises, or `StoreFailed`; within `ANSWER_S`, in any case.
         """
         self._require_reach()
+        self._asked_at = time.monotonic()
         future = self.exclusive(work)
         return await within_answer_s(uncancelled(asyncio.wrap_future(future)), future.cancel)
 
@@ -174,6 +178,15 @@ class Writer:
     def stuck_s(self) -> float:
         """For how long the thread has been busy with one thing; 0 while it waits."""
         return self._progress.stuck_s
+
+    @property
+    def unasked_s(self) -> float:
+        """For how long no request has wanted anything recorded; threads of workers do not count."""
+        return time.monotonic() - self._asked_at
+
+    def await_pause(self, most_s: float) -> None:
+        """Wait until no commit is under way, but no longer than this."""
+        self._progress.await_pause(most_s)
 
     def busy(self) -> bool:
         """Whether commands or work wait."""

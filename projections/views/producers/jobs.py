@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, cast
 
 from ledger.domain.aggregates.produced import Produced
-from ledger.domain.producers.standing import Condition, State, recorded_conditions
+from ledger.domain.producers.conditions import Condition, State, recorded_conditions
 from ledger.store.parameters import timestamp
 from ledger.store.tables import texts
 from projections.facets import STATE

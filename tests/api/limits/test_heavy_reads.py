@@ -157,6 +157,33 @@ async def test_a_change_whose_answer_has_no_turn_is_told_of_all_the_same(
     assert (await api.get(uri)).json["name"] == "renamed"
 
 
+@pytest.mark.parametrize("limits", [unhurried(running_reads_per_account=1)])
+async def test_a_change_is_shown_before_all_reads_that_wait(
+    api: Api, gate: Event, makers: list[str]
+) -> None:
+    """However many of the account do: what was recorded is never told of without its body."""
+    drives = [await api.drive() for _ in range(AT_ONCE + 1)]
+    many = {"objects": [{**DRIVE, "uuid": drive, "name": "renamed"} for drive in drives]}
+    reads, most = api.service.reads, api.service.limits.waiting_reads_per_account
+    held = await hold(api.service, ALICE, gate, 1)
+    makers.clear()
+    held += [
+        asyncio.create_task(reads.read(ALICE.uuid, lambda: not makers.append("another")))
+        for _ in range(most)
+    ]
+    await wait_until("all wait", lambda: used(api.service, ALICE, "waiting-reads") == most)
+    changing = asyncio.create_task(api.put("/drives/", many))
+    await wait_until(
+        "the change is recorded, and waits",
+        lambda: used(api.service, ALICE, "waiting-reads") == most + 1,
+    )
+    gate.set()
+    answer = await changing
+    await asyncio.gather(*held)
+    assert [each["name"] for each in answer.json["objects"]] == ["renamed"] * len(drives)
+    assert makers == ["read"] + ["another"] * most
+
+
 @pytest.mark.parametrize("limits", [unhurried(read_threads=1)])
 async def test_a_client_that_does_not_read_holds_no_thread(api: Api) -> None:
     """Four answers under way, one thread: the account's other reads, and everybody's, go on."""

@@ -21,7 +21,7 @@ from api.service.settings import Settings
 from ledger.images import pool_thread
 from ledger.images.pool_thread import PoolThread
 from ledger.images.pools import Pool, Room
-from ledger.workers import transfer_threads
+from ledger.workers import ending, image_keeper, transfer_threads
 from ledger.workers.image_keeper import THREADS
 from ledger.workers.transfer_threads import PROMPT_THREADS
 from tests.api.begun import begin_as
@@ -30,6 +30,7 @@ from tests.api.unhurried import unhurried
 from tests.support.api_server import ApiServer
 from tests.support.wait import PATIENCE_S, wait_for, wait_until
 
+KINDS = (("nfs", "dssd"), ("local", "ssd"))
 SHORT_S = 0.05
 """How long a pool that hangs is waited for; one that does not has any time."""
 
@@ -66,7 +67,7 @@ class DeadServer:
         self._answers = threading.Event()
         self._answers.set()
         self.asked_by: list[str] = []
-        for name in ("open", "statvfs", "lstat"):
+        for name in ("open", "statvfs", "lstat", "stat", "listdir"):
             monkeypatch.setattr(os, name, self._held(getattr(os, name)))
         monkeypatch.setattr(pool_thread, "SILENCE_S", SHORT_S)
         monkeypatch.setattr(pool_thread, "PASSED_OVER_S", SHORT_S)
@@ -160,6 +161,32 @@ async def test_a_pool_that_hangs_costs_only_the_requests_that_need_it(
         return (await api.post(f"/drives/{far}/action/?do=clone")).status == 202
 
     await wait_until("the pool is used again", is_cloned)
+
+
+async def test_a_service_starts_and_stops_while_a_pool_hangs(
+    tmp_path: Path, begun: Path, server: DeadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves all that does not need the pool, and does the rest once the pool answers."""
+    monkeypatch.setattr(image_keeper, "START_S", SHORT_S)
+    monkeypatch.setattr(ending, "ENDS_S", SHORT_S)
+    begin_as(begun, tmp_path)
+    pools = tuple(Pool(name, tmp_path / "pools" / name, kind) for name, kind in KINDS)
+    settings = Settings(data=tmp_path, pools=pools, limits=unhurried())
+    server.hang()
+    async with open_service(settings) as opened:
+        known = replace(opened, accounts=KnownAccounts(ALICE, AUDITOR))
+        async with TestClient(ApiServer(make_app(known))) as client:
+            api = Api(client, known)
+            assert (await api.post("/drives/", DRIVE)).error == (503, "backend", None)
+            await api.drive(storage_type="ssd")
+            server.answer()
+            await wait_until("the pool is there", pools[0].path.is_dir)
+            drive = await api.drive()
+            server.hang()
+            assert (await api.call("DELETE", f"/drives/{drive}/")).status == 204
+    assert [name for name in server.asked_by if name.startswith("images-nfs")]
+    server.answer()
+    await wait_until("its file is gone", lambda: not pools[0].image(drive).exists())
 
 
 async def test_the_writer_touches_no_pool(api: Api, server: DeadServer) -> None:

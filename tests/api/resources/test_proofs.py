@@ -9,8 +9,8 @@ from ledger.merkle.signed_note import Checkpoint, read_checkpoint
 from ledger.proofs.tile_builder import tile
 from ledger.store.tables.tiles import TILE
 from tests.api.calling import AUDITOR, BOB, Answer, Api
-from tests.proofs.client import verify_consistency, verify_inclusion
-from tests.proofs.tiling import delete
+from tests.ledger.proofs.client import verify_consistency, verify_inclusion
+from tests.ledger.proofs.tiling import delete
 
 INCLUSION = "/ledger/proofs/inclusion/"
 CONSISTENCY = "/ledger/proofs/consistency/"

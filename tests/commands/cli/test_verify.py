@@ -15,7 +15,7 @@ from ledger.codec import leaf_hash
 from ledger.merkle.signed_note import Checkpoint, Signer
 from ledger.proofs.keys import KEY_FILE, VERIFIER_FILE, signer_of
 from tests.commands.cli.processes import Serving, ask
-from tests.proofs.histories import FILE, History
+from tests.ledger.proofs.histories import FILE, History
 from tests.support.opened import behind_its_back
 
 INTACT, NOT_INTACT, COULD_NOT_RUN = 0, 1, 2

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from ledger.domain.commands import Command
 from ledger.domain.commands.jobs import CancelJob, CreateJob, StartAttempt
 from ledger.domain.context import Fact
-from ledger.domain.decisions import producers as decisions
+from ledger.domain.decisions.producers import ancestors
+from ledger.domain.decisions.producers.losses import LOSSES_TOLD
 from ledger.domain.errors.jobs import JobNotFound, JobOver, TooDeep
 from ledger.domain.errors.producers import (
     AlreadyRegistered,
@@ -246,13 +247,13 @@ def test_a_parent_that_takes_no_sub_jobs(parent: str, refusal: type) -> None:
 
 
 def test_a_parent_has_so_many_sub_jobs_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decisions, "CHILDREN_MOST", 2)
+    monkeypatch.setattr(ancestors, "CHILDREN_MOST", 2)
     full = running(), running("a", "j"), running("b", "j")
     given(full).when(running("c", "j")).then_refused(TooManyChildren, "2")
 
 
 def test_a_tree_has_so_many_levels_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decisions, "DEPTH_LIMIT", 2)
+    monkeypatch.setattr(ancestors, "DEPTH_LIMIT", 2)
     given(running("a"), running("b", "a")).when(running("c", "b")).then_refused(TooDeep)
 
 
@@ -385,7 +386,7 @@ def test_a_report_from_a_spool_is_no_sign_of_life() -> None:
 
 def test_a_bad_line_does_not_fill_the_history() -> None:
     """Losses after an attempt's tenth are shown, but are no events."""
-    lost = [LoseProducer("j", 1), ReturnAttempt("j", 1)] * decisions.LOSSES_TOLD
+    lost = [LoseProducer("j", 1), ReturnAttempt("j", 1)] * LOSSES_TOLD
     given(running(), lost).when(LoseProducer("j", 1)).then()
     taken_over = TakeUpJob("j", 1, THERE, replaces=True)
     given(running(), lost, taken_over).when(LoseProducer("j", 2)).then(

@@ -17,9 +17,9 @@ from ledger.domain.events.producers import Holder, ProgressReported
 from ledger.domain.producers.commands import RegisterJob
 from ledger.domain.producers.leases import Lease
 from ledger.domain.producers.limits import limits
-from ledger.leases.held import HeldBeats, Written
-from ledger.leases.known import KnownJobs
-from ledger.leases.reporting import Answer, Live, Report, Reporting, Said
+from ledger.leases.held_beats import HeldBeats, Written
+from ledger.leases.known_jobs import KnownJobs
+from ledger.leases.reports import Answer, Live, Report, Reporting, Said
 from ledger.leases.watch import Watch
 from ledger.store.seam import Cursor
 from ledger.store.tables import leases

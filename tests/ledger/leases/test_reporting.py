@@ -27,8 +27,10 @@ from ledger.domain.producers.commands import (
 )
 from ledger.domain.producers.texts import MESSAGE, text_of
 from ledger.leases.figures import Waiting
-from ledger.leases.known import KnownJobs
+from ledger.leases.held_beats import Written
+from ledger.leases.known_jobs import KnownJobs
 from ledger.store.tables import texts
+from ledger.store.tables.leases import Renewal
 from tests.ledger.leases.present import LEASE_S, LOST_S, Node, Present, says, working
 from tests.support.opened import CALLER
 from tests.support.producing import DONE, HERE, THERE, queued
@@ -466,6 +468,23 @@ async def test_a_report_takes_a_loss_back(present: Present, node: Node) -> None:
     lease = present.lease()
     assert lease is not None
     assert lease.awaits == "beat"
+
+
+async def test_what_takes_a_loss_back_is_shown_before_it_is_written(
+    present: Present, node: Node
+) -> None:
+    """Also if its row has heard of the return later than the report came, as clocks go on."""
+    present.opened.do(working())
+    await present.after(LOST_S)
+    write = node.beats.write
+
+    async def write_later(renewal: Renewal) -> Written:
+        present.clock.advance(1)
+        return await write(renewal)
+
+    node.beats.write = write_later  # type: ignore[method-assign]
+    await node.report(said=says(done=20))
+    assert node.live().figures is not None
 
 
 async def test_a_request_to_stop_is_in_the_answer(present: Present, node: Node) -> None:

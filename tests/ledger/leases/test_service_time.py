@@ -9,7 +9,7 @@ import pytest
 from ledger.domain.aggregates.job import Job
 from ledger.domain.producers.commands import AbandonJob, EndJob, LoseProducer, TakeUpJob
 from ledger.domain.producers.leases import Expect
-from ledger.leases.missing import make_missing
+from ledger.leases.missing_leases import make_missing
 from ledger.store.seam import Cursor
 from ledger.store.tables import leases
 from tests.ledger.leases.present import LEASE_S, LOST_S, Present, beat, working

@@ -20,7 +20,7 @@ from ledger.domain.producers.commands import (
     TakeUpJob,
 )
 from ledger.domain.producers.leases import Lease
-from ledger.leases.missing import make_missing
+from ledger.leases.missing_leases import make_missing
 from ledger.store.seam import Batch
 from tests.ledger.leases.present import ABANDON_S, LOST_S, Clock, Present, working
 from tests.support.opened import CALLER

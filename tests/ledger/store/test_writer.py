@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -668,3 +669,37 @@ async def test_work_may_fail_after_its_caller_has_gone(
     logged = [record.getMessage() for record in caplog.records]
     expected = issubclass(kind, Expected)
     assert logged == ([] if expected else ["work failed for which nobody waited any more"])
+
+
+async def test_what_requests_want_recorded_counts_as_use(opened: Opened) -> None:
+    """Reports of workers do not: copies would leave room for their own."""
+    opened.do(new_drive("a"))
+    assert opened.ledger.commits_under_way.unasked_s == math.inf
+    await opened.ledger.execute(new_drive("b"), CALLER)
+    assert opened.ledger.commits_under_way.unasked_s < math.inf
+
+
+def test_a_pause_between_commits_is_awaited(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, begun, go_on = opened.store.append, threading.Event(), threading.Event()
+
+    def held_up(batch: Batch) -> int:
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+        order.append("committed")
+        return append(batch)
+
+    order: list[str] = []
+    commits = opened.ledger.commits_under_way
+    monkeypatch.setattr(opened.store, "append", held_up)
+    with ThreadPoolExecutor() as threads:
+        commit = threads.submit(opened.do, new_drive("a"))
+        assert begun.wait(PATIENCE_S)
+        commits.await_pause(0.0)  # not for longer than one wants to
+        paused = threads.submit(commits.await_pause, PATIENCE_S)
+        paused.add_done_callback(lambda _: order.append("paused"))
+        go_on.set()
+        commit.result()
+        paused.result()
+    assert order == ["committed", "paused"]

@@ -28,7 +28,7 @@ from api.data.location import (
 )
 from ledger.domain.errors.store import StoreFailed
 from ledger.store import migrate as tables
-from ledger.store.postgres.connections import postgres_reader
+from ledger.store.postgres.connections import postgres_log
 from ledger.store.postgres.store import PostgresStore
 from projections.maintenance.migrate import Report
 from projections.views.postgres_writer import PostgresProjection
@@ -87,7 +87,7 @@ class Killing:
                 pass
             else:
                 raise AssertionError("it can be opened before the move has ended")
-        with postgres_reader(url).log() as log:
+        with postgres_log(url) as log:
             assert list(log.events()) == self._events
 
     def finish(self, data: Path, url: str) -> None:

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -13,7 +14,7 @@ from ledger.domain.errors.store import StoreFailed
 from ledger.merkle.signed_note import Signer
 from ledger.proofs.checkpoints import checkpoint_of
 from ledger.proofs.verification import verify
-from ledger.store.postgres.connections import postgres_reader
+from ledger.store.postgres.connections import postgres_log
 from ledger.store.postgres.store import PostgresStore
 from ledger.store.schema import SCHEMA_VERSION
 from ledger.store.tables.stamps import newest_stamp
@@ -132,7 +133,7 @@ def test_stamps_of_schema_5_are_dated_when_it_is_opened(database: str) -> None:
 def test_a_database_of_an_earlier_version_is_read_without_changes(earlier: str) -> None:
     """An auditor needs nothing of it, and changes nothing."""
     before = objects(earlier)
-    replayed = replay(postgres_reader(earlier).log, lambda done, total: None)
+    replayed = replay(partial(postgres_log, earlier), lambda done, total: None)
     assert replayed.divergence is None
     assert before == objects(earlier)
 

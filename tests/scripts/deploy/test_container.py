@@ -13,7 +13,7 @@ import urllib.request
 from asyncio.subprocess import DEVNULL
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import pytest
@@ -38,7 +38,9 @@ KEYS = {
 }
 """What a service in a compose file may have; a name that is misspelt is refused by composers."""
 BUILT_S = 30 * PATIENCE_S
-TOOLS = ("buildah", "debootstrap", "podman", "podman-compose", "runc")
+ENGINES = {"buildah": ("buildah",), "podman": ("podman", "runc")}
+"""The programs that build the image, and what each of them needs to run it."""
+IMAGE = "localhost/job-ledger"
 COMPOSED = """
 ip link set lo up
 compose() { podman-compose -p ledger -f "$COMPOSE" "$@"; }
@@ -168,134 +170,152 @@ def run(*words: str | Path, **options: Any) -> str:
     return done.stdout
 
 
-class Images:
-    """Images and containers in a directory of their own.
+class Engine:
+    """A program that builds images and runs containers, with a store of its own.
 
-    buildah needs no control groups. podman does; its usual runtime takes no mixture of their two
-    versions, which some machines have, but runc does.
+    buildah needs no control groups to run them. podman does; its usual runtime takes no mixture of
+    their two versions, which some machines have, but runc does. It may raise no limits of ours.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._buildah = (
-            *("buildah", "--root", str(directory / "images"), "--runroot", str(directory / "run")),
-            *("--storage-driver", "vfs"),
-        )
-
-    def make_base(self) -> str:
-        """Debian, from where this machine has its own packages."""
-        release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-        targets = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)")
-        mirror = next(
-            line.split()[0] for line in targets.split("\n") if line.endswith(f" {release}")
-        )
-        root = self._directory / "base"
-        run("debootstrap", "--variant=minbase", release, root, mirror)
-        container = self.buildah("from", "scratch").strip()
-        self.buildah("add", "--quiet", container, root, "/")
-        self.buildah("commit", "--quiet", container, "base")
-        self.buildah("rm", container)
-        shutil.rmtree(root)
-        return "localhost/base"
-
-    def build(self, base: str) -> None:
-        """The image, from packages that were fetched before: the build reaches no index."""
-        wheels = self._directory / "wheels"
-        pinned = ROOT / "requirements.txt"
-        python = "/usr/bin/python3"  # of the base, too
-        run(python, "-m", "venv", self._directory / "venv")
-        run(
-            *(self._directory / "venv/bin/pip", "download", "--quiet", "--require-hashes"),
-            *("--only-binary", ":all:", "-r", pinned, "-d", wheels),
-        )
-        configuration = self._directory / "pip.conf"
-        configuration.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
-        self.buildah(
-            *(
-                "build",
-                "--isolation",
-                "chroot",
-                "--format",
-                "docker",
-                "--build-arg",
-                f"BASE={base}",
-            ),
-            *("--volume", f"{wheels}:/wheels:ro", "--volume", f"{configuration}:/etc/pip.conf:ro"),
-            *("-t", "job-ledger", "-f", str(DEPLOY / "Containerfile"), "."),
-        )
-
-    def buildah(self, *words: str | Path) -> str:
-        return run(*self._buildah, *words)
-
-    def podman_environment(self) -> dict[str, str]:
-        """Return where podman finds the same images; it may raise no limits of this process."""
-        storage, containers = (self._directory / name for name in ("storage.conf", "podman.conf"))
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        storage, containers = (directory / name for name in ("storage.conf", "containers.conf"))
         storage.write_text(
-            f'[storage]\ndriver = "vfs"\ngraphroot = "{self._directory}/images"\n'
-            f'runroot = "{self._directory}/run"\n'
+            f'[storage]\ndriver = "vfs"\ngraphroot = "{directory}/images"\n'
+            f'runroot = "{directory}/run"\n'
         )
         containers.write_text(
             '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
             '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
-            f'[network]\nnetwork_config_dir = "{self._directory}/networks"\n'
+            f'[network]\nnetwork_config_dir = "{directory}/networks"\n'
         )
-        return {
+        self.environment = {
+            **os.environ,
             "CONTAINERS_CONF": str(containers),
             "CONTAINERS_STORAGE_CONF": str(storage),
         }
 
-    def in_container(self, container: str, *words: str, port: int, data: Path) -> list[str]:
-        """The command line that runs something in it."""
-        return [
-            *(*self._buildah, "run", "--isolation", "chroot", "--env", f"JOB_LEDGER_PORT={port}"),
-            *("--volume", f"{data}:{DATA}", container, "--", *words),
-        ]
+    def __call__(self, *words: str | Path) -> str:
+        return run(self.name, *words, env=self.environment)
+
+    def build(self, tag: str, file: Path, context: Path, *options: str) -> None:
+        self(
+            *("build", "--isolation", "chroot", "--format", "docker", "--layers=false", "--quiet"),
+            *(*options, "-t", tag, "-f", file, context),
+        )
+
+    def in_container(self, *words: str, port: int, data: Path) -> list[str]:
+        """Return the command line that runs something in one, as a process of this machine."""
+        options = ("--env", f"JOB_LEDGER_PORT={port}", "--volume", f"{data}:{DATA}")
+        if self.name == "buildah":
+            container = self("from", IMAGE).strip()
+            return ["buildah", "run", "--isolation", "chroot", *options, container, "--", *words]
+        shared = ("--rm", "--network", "host", "--pid", "host")
+        return ["podman", "run", *shared, "--entrypoint", "", *options, IMAGE, *words]
+
+
+def make_base(directory: Path) -> None:
+    """Write Debian, from where this machine has its own packages, and how an image has it."""
+    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    targets = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)")
+    mirror = next(line.split()[0] for line in targets.split("\n") if line.endswith(f" {release}"))
+    root = directory / "root"
+    run("debootstrap", "--variant=minbase", release, root, mirror)
+    run("tar", "-C", root, "-cf", directory / "base.tar", ".")
+    shutil.rmtree(root)
+    (directory / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
+
+
+def fetch_packages(directory: Path) -> tuple[str, ...]:
+    """Fetch what is pinned; return the options with which a build finds it, and no index."""
+    wheels, configuration = directory / "wheels", directory / "pip.conf"
+    run("/usr/bin/python3", "-m", "venv", directory / "venv")  # as in the base
+    run(
+        *(directory / "venv/bin/pip", "download", "--quiet", "--require-hashes"),
+        *("--only-binary", ":all:", "-r", ROOT / "requirements.txt", "-d", wheels),
+    )
+    configuration.write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+    mounts = (f"{wheels}:/wheels:ro", f"{configuration}:/etc/pip.conf:ro")
+    return tuple(word for mount in mounts for word in ("--volume", mount))
+
+
+class Materials(NamedTuple):
+    """What every engine builds from."""
+
+    base: Path
+    packages: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing or os.geteuid():
-        pytest.skip(f"needs root, and {', '.join(missing)}")
-    directory = tmp_path_factory.mktemp("images")
-    images = Images(directory)
-    images.build(images.make_base())
-    yield images
+def materials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Materials]:
+    if os.geteuid() or not shutil.which("debootstrap"):
+        pytest.skip("needs root, and debootstrap")
+    directory = tmp_path_factory.mktemp("materials")
+    base = directory / "base"
+    base.mkdir()
+    make_base(base)
+    yield Materials(base, fetch_packages(directory))
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """An engine that has built the image."""
+    missing = [tool for tool in ENGINES[request.param] if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    base, packages = request.getfixturevalue("materials")
+    directory = tmp_path_factory.mktemp(request.param)
+    engine = Engine(request.param, directory)
+    engine.build("base", base / "Containerfile", base)
+    options = ("--build-arg", "BASE=localhost/base", *packages)
+    engine.build(IMAGE, DEPLOY / "Containerfile", ROOT, *options)
+    yield engine
     shutil.rmtree(directory)
 
 
 @pytest.mark.long
-def test_it_is_built_and_runs(images: Images, tmp_path: Path) -> None:
+def test_it_is_built_and_runs(engine: Engine, tmp_path: Path) -> None:
     """As a user of its own, without tools to build anything, and healthy; its data stay."""
-    container = images.buildah("from", "localhost/job-ledger").strip()
     data, port = tmp_path / "data", free_port()
     data.mkdir(mode=0o700)
     os.chown(data, 10001, 10001)
 
     def words(*words: str) -> list[str]:
-        return images.in_container(container, *words, port=port, data=data)
+        return engine.in_container(*words, port=port, data=data)
 
-    found = run(*words("sh", "-c", f"id -un; command -v {BUILD_TOOLS} || true"))
+    def within(*inner: str) -> str:
+        return run(*words(*inner), env=engine.environment)
+
+    found = within("sh", "-c", f"id -un; command -v {BUILD_TOOLS} || true")
     assert found.split() == [USER]
     email = "ada@example.test"
-    assert email in run(*words("job-ledger", "account", "add", email))
+    assert email in within("job-ledger", "account", "add", email)
     healthy = health_check()
     for _ in range(2):
-        with subprocess.Popen(words("job-ledger", "serve"), cwd=ROOT) as service:
+        serve = words("job-ledger", "serve")
+        with subprocess.Popen(serve, cwd=ROOT, env=engine.environment) as service:
             try:
                 wait_for("it is ready", lambda: answers(f"http://127.0.0.1:{port}/readyz"))
-                run(*words(*healthy))
-                assert "nothing is wrong" in run(*words("job-ledger", "doctor"))
+                within(*healthy)
+                assert "nothing is wrong" in within("job-ledger", "doctor")
             finally:
                 run("kill", (data / "lock").read_text().strip())
             assert service.wait(PATIENCE_S) == 0
-    unhealthy = subprocess.run(words(*healthy), capture_output=True, check=False, cwd=ROOT)
-    assert unhealthy.returncode != 0
+    unhealthy = words(*healthy)
+    asked = subprocess.run(
+        unhealthy, capture_output=True, check=False, cwd=ROOT, env=engine.environment
+    )
+    assert asked.returncode != 0
 
 
 @pytest.mark.long
-def test_a_composer_runs_it(images: Images) -> None:
+def test_a_composer_runs_it(engine: Engine) -> None:
     """In a network of its own: healthy behind a proxy, and on the same data after a restart."""
+    if engine.name != "podman" or not shutil.which("podman-compose"):
+        pytest.skip("needs podman-compose, and podman's images")
     environment = {
         "COMPOSE": str(DEPLOY / "compose.yaml"),
         "URL": "http://127.0.0.1:8080",
@@ -303,7 +323,7 @@ def test_a_composer_runs_it(images: Images) -> None:
     }
     said = run(
         *("unshare", "--net", "bash", "-euo", "pipefail", "-c", COMPOSED),
-        env=os.environ | environment | images.podman_environment(),
+        env=engine.environment | environment,
     )
     for expected in (
         '"api_endpoint":"https://ledger.test/api/2.0/"',

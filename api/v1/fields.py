@@ -1,4 +1,4 @@
-"""What clients say of jobs: types of fields that several bodies have, and what they may hold."""
+"""Fields that several bodies have: their types, and what they may hold."""
 
 import re
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from api.v1.bodies import ONE_LINE, Strict
 from api.v1.problems import bad_value
 from ledger.domain.events.producers import Exit, Holder, Link, Subject
 from ledger.domain.labels import KEY_PATTERN, LABELS_MOST, VALUE_PATTERN
-from ledger.leases.reporting import WAITING_MOST
+from ledger.leases.reports import WAITING_MOST
 
 NAME_LENGTH = 200
 INSTANCE_LENGTH = 200
@@ -86,7 +86,7 @@ class GivenLink(Strict, frozen=True):
 
 
 class Producer(Strict, frozen=True):
-    """The process that works on the job. `agent`, the program that sends this, is not recorded."""
+    """The process that works on the job. `agent` is its program, with the version."""
 
     host: Name | None = None
     pid: Annotated[int, Meta(ge=0, le=PID_MOST)] | None = None
@@ -174,7 +174,7 @@ def holder_of(request: web.Request, instance: str | None, producer: Producer | N
     """Return the process that makes an attempt; as far as it says."""
     who = producer or Producer()
     token = request[GRANT].token
-    return Holder(_instance(request[GRANT], instance), token, who.host, who.pid)
+    return Holder(_instance(request[GRANT], instance), token, who.host, who.pid, who.agent)
 
 
 def _instance(grant: Grant, given: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Rows that are missing: a restored ledger may have attempts that it expects nothing of."""
+"""Leases for attempts that have none, as a restored ledger may have them."""
 
 from collections.abc import Sequence
 

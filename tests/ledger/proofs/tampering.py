@@ -21,7 +21,7 @@ from ledger.merkle.signed_note import Checkpoint, Signer
 from ledger.merkle.tree import HASH_BYTES, complete_root
 from ledger.store.seam import LoggedEvent
 from ledger.store.tables.tiles import TILE, extend
-from tests.proofs.histories import FILE, SIGNER, Sealed
+from tests.ledger.proofs.histories import FILE, SIGNER, Sealed
 from tests.support.opened import behind_its_back
 from tests.support.world import START
 

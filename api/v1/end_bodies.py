@@ -1,4 +1,4 @@
-"""Ends as producers say them, and the events that they become."""
+"""Bodies that report the end of a job or of an attempt, and the events they become."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, assert_never
@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.text.wording import Wording
 from api.v1.bodies import Strict, writable
-from api.v1.given import (
+from api.v1.fields import (
     BUFFERED,
     GivenError,
     GivenExit,

@@ -1,4 +1,4 @@
-"""How a job stands: its state in the words of the API of producers, and its conditions. Pure."""
+"""The state of a job as the API of producers words it, and its conditions. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,6 +1,6 @@
-"""The jobs of which this process has to answer reports, as they are now, and the jobs above them.
+"""The current state of the jobs that report to this process, and of the jobs above them.
 
-Commits keep them up to date, those of other processes too. What is not known is read.
+The commits of all processes keep it up to date. What is not in it is read from the store.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Taking the reports of producers: what becomes an event, what is only shown, what is answered.
+"""Take producers' reports: what becomes an event, what is only shown, and what is answered.
 
 A report says how things stand. It is never refused for its figures, and never for coming too often:
 what is not worth an event is shown until the next report.
@@ -33,8 +33,8 @@ from ledger.domain.producers.progress import STALEST, becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
 from ledger.domain.producers.texts import SALT_BYTES, Words, text_of
 from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
-from ledger.leases.held import HeldBeats, boot_time_s
-from ledger.leases.known import Known, KnownJobs
+from ledger.leases.held_beats import HeldBeats, boot_time_s
+from ledger.leases.known_jobs import Known, KnownJobs
 from ledger.store.tables import spent_ids
 from ledger.store.tables.leases import Renewal
 from ledger.store.writer import Caller
@@ -324,9 +324,8 @@ class Reporting:
         live = Live(lease.heard, figures_of(lease), waiting_of(lease), lease.lost)
         if known is None or known.heard is None or known.attempt != lease.attempt:
             return live
-        if lease.heard is not None and lease.heard > known.heard:
-            return live
-        return replace(live, heard=known.heard, figures=_newest(live.figures, known.figures))
+        heard = known.heard if lease.heard is None else max(known.heard, lease.heard)
+        return replace(live, heard=heard, figures=_newest(live.figures, known.figures))
 
 
 def _expires_in_s(report: Report, produced: Produced, now: datetime) -> float | None:

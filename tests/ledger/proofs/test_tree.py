@@ -14,9 +14,9 @@ from ledger.proofs.tile_builder import tile
 from ledger.proofs.tree import LeavesArchived, OutsideTree, Tree
 from ledger.store.tables import tiles
 from ledger.store.tables.tiles import TILE, LeavesMissing
-from tests.proofs import naive
-from tests.proofs.client import verify_consistency, verify_inclusion
-from tests.proofs.tiling import compact, leaves_of, record_many
+from tests.ledger.proofs import naive
+from tests.ledger.proofs.client import verify_consistency, verify_inclusion
+from tests.ledger.proofs.tiling import compact, leaves_of, record_many
 from tests.support.opened import Opened, behind_its_back
 
 

@@ -15,9 +15,9 @@ from ledger.proofs.tree import Tree
 from ledger.store.seam import Batch
 from ledger.store.tables import checkpoints as table
 from ledger.store.tables.tiles import TILE, LeavesMissing, tiled
-from tests.proofs import naive
-from tests.proofs.client import verify_consistency
-from tests.proofs.tiling import compact, leaves_of, record_many
+from tests.ledger.proofs import naive
+from tests.ledger.proofs.client import verify_consistency
+from tests.ledger.proofs.tiling import compact, leaves_of, record_many
 from tests.support.opened import Opened, behind_its_back
 from tests.support.world import START
 

@@ -27,8 +27,8 @@ from ledger.proofs.findings import (
 )
 from ledger.proofs.verification import MISSING_LEAVES_MAX
 from ledger.store.seam import LoggedEvent
-from tests.proofs.histories import SIGNER, History, Sealed, archive_names, verified
-from tests.proofs.tampering import (
+from tests.ledger.proofs.histories import SIGNER, History, Sealed, archive_names, verified
+from tests.ledger.proofs.tampering import (
     OTHER_SIGNER,
     delete,
     events,

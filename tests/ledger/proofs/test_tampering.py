@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from ledger.proofs.verification import CannotVerify
-from tests.proofs.histories import History, Sealed, verified
-from tests.proofs.tampering import IN_ANY_LEDGER, WITH_ARCHIVES, WITH_NODES, Tamper
+from tests.ledger.proofs.histories import History, Sealed, verified
+from tests.ledger.proofs.tampering import IN_ANY_LEDGER, WITH_ARCHIVES, WITH_NODES, Tamper
 
 SEEDS, LONG_SEEDS = 2, 20
 

@@ -21,7 +21,7 @@ from ledger.store.tables.tiles import (
     position_at,
     tiled,
 )
-from tests.proofs.tiling import compact, leaves_of, record, record_many, second
+from tests.ledger.proofs.tiling import compact, leaves_of, record, record_many, second
 from tests.support.opened import Opened, behind_its_back
 from tests.support.world import START
 

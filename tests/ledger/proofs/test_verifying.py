@@ -11,7 +11,7 @@ import pytest
 from ledger.merkle.signed_note import Checkpoint
 from ledger.proofs.findings import ForgedRestore, PutBack, Restored
 from ledger.proofs.verification import CannotVerify
-from tests.proofs.histories import History, archive_names, signed, verified
+from tests.ledger.proofs.histories import History, archive_names, signed, verified
 
 
 @pytest.fixture

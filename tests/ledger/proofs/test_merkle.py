@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.merkle import tree as merkle
-from tests.proofs import client, naive
+from tests.ledger.proofs import client, naive
 
 MOST = 64
 LEAVES = [naive.leaf(bytes([nth])) for nth in range(MOST)]

@@ -1,0 +1,1 @@
+"""Jobs of producers: registering, taking up, reporting, stopping and ending them."""
