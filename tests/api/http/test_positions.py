@@ -1,6 +1,7 @@
 """`X-Ledger-Position`: the position that an answer reflects."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from ledger.application import Ledger
 from ledger.domain.commands import Command
 from ledger.domain.commands.jobs import CreateJob
 from ledger.store.writer import Caller
-from projections.views.views import Views
+from projections.shown.families import Families
 from tests.api.calling import ALICE, DRIVE, SERVER, UNKNOWN, WORKER, Answer, Api
 from tests.harness.cases import in_turn
 
@@ -82,14 +83,14 @@ async def test_an_answer_is_at_least_as_new_as_its_position(
 ):
     """What is committed while a GET is under way may be in its answer, but is not promised."""
     before = await commit_something(api)
-    job = Views.job
+    job = Families.job
     hers = api.service.new_id()
 
-    def overtaken(self: Views, uuid: str, owner: str) -> object:
+    def overtaken(self: Families[Any], uuid: str, owner: str) -> object:
         api.service.ledger.execute_blocking(CreateJob(ALICE.uuid, hers, "x", (), None), WORKER)
         return job(self, uuid, owner)
 
-    monkeypatch.setattr(Views, "job", overtaken)
+    monkeypatch.setattr(Families, "job", overtaken)
     answer = await api.get(f"/jobs/{hers}/")
     assert (answer.status, answer.json["uuid"]) == (200, hers)
     assert position(answer) == before

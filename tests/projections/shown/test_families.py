@@ -110,11 +110,13 @@ def test_an_event_loop_that_is_busy_for_long_forgets_rather_than_misses(
 ) -> None:
     """Commits do not pile up without end, and one call waits in the loop however many there are."""
     monkeypatch.setattr(hand_over, "WAITING_MOST", 3)
-    opened.do(CreateJob(ME, "j", "x"), CreateJob(ME, "k", "x"), StartAttempt("j", 1, "w"))
+    opened.do(*(CreateJob(ME, job, "x") for job in ("j", "k")))
+    opened.do(*(StartAttempt(job, 1, "w") for job in ("j", "k")))
     jobs = Indexed(opened)
     assert jobs.tree("j")
+    opened.do(UpdateProgress("j", 1, 19))
     for progress in range(10, 20):
-        opened.do(UpdateProgress("j", 1, progress))
+        opened.do(UpdateProgress("k", 1, progress))
         assert len(jobs._handed_over._waiting) <= 4
     assert len(jobs.wakes) == 1
     tree = jobs.tree("j")
