@@ -53,6 +53,8 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "job-get-watched": reads.job_get_watched,
     "job-get-2-processes": reads.job_get_processes,
     "heartbeats": heartbeats.heartbeats,
+    "heartbeats-2-processes": heartbeats.heartbeats_two_processes,
+    "heartbeats-at-rest": heartbeats.heartbeats_at_rest,
     "job-list": lists.job_list,
     "key-page": lists.key_page,
     "select-page": lists.select_page,
