@@ -34,6 +34,7 @@ from scripts.benchmarks import (
     proofs,
     reads,
     rebuilds,
+    reports,
     trees,
     updates,
 )
@@ -55,6 +56,10 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "heartbeats": heartbeats.heartbeats,
     "heartbeats-2-processes": heartbeats.heartbeats_two_processes,
     "heartbeats-at-rest": heartbeats.heartbeats_at_rest,
+    "reports": reports.reports,
+    "reports-by-hand": reports.reports_by_hand,
+    "report-alone": reports.report_alone,
+    "report-batches": reports.report_batches,
     "job-list": lists.job_list,
     "key-page": lists.key_page,
     "select-page": lists.select_page,
