@@ -7,7 +7,6 @@ import json
 import random
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,6 @@ from tests.support.wait import PATIENCE_S, wait_for
 from tests.trials.place import Place
 
 WALKS = ("/api/2.0/jobs/", "/api/v1/jobs", "/api/v1/jobs?order=ended")
-TOO_FAST = 429
 
 
 class Size(NamedTuple):
@@ -132,15 +130,13 @@ class Clients:
         return self.answered("POST", whole, json=said)
 
     def answered(self, method: str, path: str, **given: Any) -> Any:
-        """Return what the service says to a request of this thread, which it must take in time."""
+        """Return what the service says to a request of this thread, which it must take."""
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
             self._local.session.headers["Authorization"] = f"Bearer {self._place.token}"
-        ask = partial(self._local.session.request, method, f"{self._place.url}{path}", **given)
-        answer = ask(timeout=PATIENCE_S)
-        while answer.status_code == TOO_FAST:
-            time.sleep(float(answer.headers["Retry-After"]))  # as it asks for
-            answer = ask(timeout=PATIENCE_S)
+        answer = self._local.session.request(
+            method, f"{self._place.url}{path}", timeout=PATIENCE_S, **given
+        )
         assert answer.ok, (path, answer.text)
         return answer.json()
 
