@@ -77,10 +77,12 @@ def memory_mib(server: Served, what: str = "VmRSS") -> float:
 @contextmanager
 def answering(body: bytes, content_type: str) -> Iterator[Served]:
     """Serve a bare aiohttp handler that always answers these bytes."""
-    with running(("scripts.benchmarks.support.bare", content_type)) as (given, output):
-        given.write(len(body).to_bytes(8) + body)
-        given.flush()
-        yield Served("127.0.0.1", int(output.readline()))
+    with _process(("scripts.benchmarks.support.bare", content_type)) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(len(body).to_bytes(8) + body)
+        process.stdin.flush()
+        yield Served("127.0.0.1", int(process.stdout.readline()), process.pid)
 
 
 def load(server: Served, requests: Sequence[bytes], *, connections: int, count: int) -> Result:

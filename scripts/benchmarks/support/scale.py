@@ -35,6 +35,12 @@ class Scale(NamedTuple):
     long_drives: int
     named_drives: int
     mixed_seconds: float
+    beating_jobs: int
+    beat_seconds: int
+    reports_each: int
+    registrations: int
+    piped_bytes: int
+    runs: int
 
 
 FULL = Scale(
@@ -64,6 +70,12 @@ FULL = Scale(
     long_drives=205,
     named_drives=20_000,
     mixed_seconds=900,
+    beating_jobs=10_000,
+    beat_seconds=60,
+    reports_each=250,
+    registrations=2_000,
+    piped_bytes=GIB,
+    runs=15,
 )
 QUICK = Scale(
     rounds=2,
@@ -92,6 +104,12 @@ QUICK = Scale(
     long_drives=50,
     named_drives=2_000,
     mixed_seconds=20,
+    beating_jobs=600,
+    beat_seconds=3,
+    reports_each=40,
+    registrations=200,
+    piped_bytes=64 * MIB,
+    runs=3,
 )
 
 
