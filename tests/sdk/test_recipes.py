@@ -108,7 +108,7 @@ async def test_a_step_of_a_ci_run_and_a_laptop_that_was_away(real: Real, folder:
 
 @pytest.mark.parametrize("is_asked", [True, False], ids=["asked to stop", "left alone"])
 async def test_a_script_that_cleans_up_when_it_is_asked_to_stop(
-    real: Real, folder: Path, is_asked: bool
+    real: Real, folder: Path, *, is_asked: bool
 ) -> None:
     """Its part is gone and the job is cancelled; left alone, the same script succeeds."""
     (folder / "copy-all").write_text(blocks(DOCUMENT, "shell"))
