@@ -35,7 +35,7 @@ from ledger.domain.producers.texts import SALT_BYTES, Words, text_of
 from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
 from ledger.leases.held_beats import HeldBeats, boot_time_s
 from ledger.leases.known_jobs import Known, KnownJobs
-from ledger.store.tables import spent_ids
+from ledger.store.tables import leases, spent_ids
 from ledger.store.tables.leases import Renewal
 from ledger.store.writer import Caller
 
@@ -299,7 +299,8 @@ class Reporting:
     async def record_last(self, uuid: str, by: Caller) -> None:
         """Record what the attempt said last, if no event has: its job is about to end."""
         known = await self._known.find(uuid)
-        job, figures = known.job, known.figures
+        figures = await self._last_said(uuid, known)
+        job = known.job
         if job is None or job.produced is None or figures is None or job.state != "started":
             return
         recorded = job.produced.reported
@@ -311,6 +312,18 @@ class Reporting:
             report, words = replace(report, message=text), (kept,)
         with suppress(Refusal, StoreFull):
             await self._ledger.execute(ReportProgress(uuid, report, words=words), by)
+
+    async def _last_said(self, uuid: str, known: Known) -> Figures | None:
+        """Return the newest figures, whichever process has heard of them.
+
+        The lease may still have words that were removed; then what is known here has to do.
+        """
+        if known.unsaid:
+            return known.figures
+        lease = await asyncio.to_thread(self._ledger.read, lambda cursor: leases.find(cursor, uuid))
+        if lease is None or lease.attempt != known.attempt:
+            return known.figures
+        return _newest(figures_of(lease), known.figures)
 
     async def stop_of(self, job: Job) -> Stop | None:
         """Return why a job is asked to stop, as this process knows of it now."""

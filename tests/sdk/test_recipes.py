@@ -14,6 +14,7 @@ from tests.readme.reading import blocks
 from tests.sdk.conftest import jl_words, lines_in
 from tests.sdk.test_service import Real, begun, real
 from tests.support.cluster import free_port
+from tests.support.wait import wait_until
 
 __all__ = ["begun", "real"]
 
@@ -103,6 +104,32 @@ async def test_a_step_of_a_ci_run_and_a_laptop_that_was_away(real: Real, folder:
     assert await run(folder, "bash", "-c", flush, env=env) == 0
     told = {job["title"]: job["state"] for job in (await real.call("GET", "/jobs"))["jobs"]}
     assert told["Photos to the office"] == "succeeded"
+
+
+@pytest.mark.parametrize("is_asked", [True, False], ids=["asked to stop", "left alone"])
+async def test_a_script_that_cleans_up_when_it_is_asked_to_stop(
+    real: Real, folder: Path, *, is_asked: bool
+) -> None:
+    """Its part is gone and the job is cancelled; left alone, the same script succeeds."""
+    (folder / "copy-all").write_text(blocks(DOCUMENT, "shell"))
+    (folder / "copy-all").chmod(0o755)
+    last = "exec sleep 600" if is_asked else "exit 0"
+    write(folder / "copy-photos", f'echo half > "$1"\n{last}')
+    (command,) = (line for line in blocks(DOCUMENT, "bash").splitlines() if "--grace" in line)
+    task = asyncio.create_task(run(folder, "bash", "-c", command, env=beside(real, folder)))
+    if is_asked:
+        await wait_until("it copies", (folder / "photos.part").exists)
+        await wait_until("it is registered", lambda: is_running(real))
+        await real.call("POST", f"/jobs/{(await only_job(real))['uuid']}/cancel", json={})
+    assert await task == (143 if is_asked else 0)
+    assert not (folder / "photos.part").exists()
+    assert (folder / "photos").exists() is not is_asked
+    assert (await only_job(real))["state"] == ("cancelled" if is_asked else "succeeded")
+
+
+async def is_running(real: Real) -> bool:
+    jobs = (await real.call("GET", "/jobs"))["jobs"]
+    return bool(jobs) and jobs[0]["state"] == "running"
 
 
 def laptop() -> list[str]:

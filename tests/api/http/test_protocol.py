@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 import pytest
-from aiohttp import web
+from aiohttp import web, web_protocol
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from api.app import make_app
 from api.http.wire.server import ApiRunner
@@ -104,6 +105,27 @@ async def test_a_malformed_request_is_answered_in_json(talk: Talk, sent: bytes) 
     answer = await talk(sent)
     check_is_refused(answer)
     assert b"b'" not in answer.body
+
+
+UNDERSTOOD_IN_PYTHON = {"an unknown method", "a method in small letters", "a bad version"}
+"""What aiohttp's parser in Python takes for a request, which is then answered like any other."""
+
+
+@pytest.mark.parametrize(
+    ("parser", "understood"),
+    [(HttpRequestParser, set()), (HttpRequestParserPy, UNDERSTOOD_IN_PYTHON)],
+    ids=["compiled", "in Python"],
+)
+async def test_what_is_no_http_is_answered_alike_on_any_path_by_either_parser(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, parser: type, understood: set[str]
+) -> None:
+    """The path is not known then. aiohttp parses in Python where it has not been compiled."""
+    monkeypatch.setattr(web_protocol, "HttpRequestParser", parser)
+    for path in (b"/api/2.0/", b"/api/v1/", b"/"):
+        for what in UNREADABLE.keys() - understood:
+            answer = await talk(UNREADABLE[what].replace(b"/api/2.0/", path))
+            check_is_refused(answer)
+            assert b"b'" not in answer.body
 
 
 @pytest.mark.parametrize("what", ["a URL that is too long", "a header that is too long"])

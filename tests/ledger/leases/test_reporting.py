@@ -170,6 +170,38 @@ async def test_the_last_message_is_an_event_before_the_end(present: Present, nod
     assert kept["j"][MESSAGE] == "photos/2020"
 
 
+async def test_the_newest_words_are_an_event_before_an_end_through_a_node_that_knows_older_ones(
+    present: Present, node: Node
+) -> None:
+    """They are in the lease, and are there to be read once it is gone."""
+    await say_more_elsewhere(present, node)
+    await node.reporting.record_last("j", CALLER)
+    present.opened.do(EndJob("j", 1, DONE))
+    kept = present.ledger.read(lambda cursor: texts.read(cursor, ["j"]))
+    assert kept["j"][MESSAGE] == "two"
+
+
+async def test_words_that_were_removed_are_no_event_before_the_end(
+    present: Present, node: Node
+) -> None:
+    """Also if the lease still has them, as another node held a beat with them."""
+    await say_more_elsewhere(present, node)
+    await node.reporting.drop_words("j")
+    await node.reporting.record_last("j", CALLER)
+    kept = present.ledger.read(lambda cursor: texts.read(cursor, ["j"]))
+    assert MESSAGE not in kept.get("j", {})
+
+
+async def say_more_elsewhere(present: Present, node: Node) -> None:
+    """Report through this node, and a second later through another, which writes it."""
+    present.opened.do(working())
+    await node.report(said=says(done=10, total=100), message="one")
+    later = START + timedelta(seconds=1)
+    async with Node(present) as other:
+        await other.report(said=says(later, done=10, total=100), message="two")
+        await other.beats.flush()
+
+
 async def test_what_a_report_does_not_say_stays(present: Present, node: Node) -> None:
     """A phase or a message alone does not take the figures away, nor does a heartbeat."""
     present.opened.do(working())
