@@ -19,6 +19,7 @@ from ledger.domain.producers.conditions import (
 Facet = Literal["state", "condition", "operation", "source", "series", "subject", "host"]
 KEYS: dict[Facet, str] = {facet: f":{facet}" for facet in get_args(Facet)}
 STATE, CONDITION = KEYS["state"], KEYS["condition"]
+OPERATION = KEYS["operation"]
 RESOURCE = ":resource"
 """The key of the account's drives and servers that a producer's job is about and does not lock.
 
@@ -36,7 +37,7 @@ def facets(job: Job) -> Iterator[tuple[str, str]]:
     asks for such jobs: these are the facets of those that may be.
     """
     yield STATE, state_of(job)
-    yield KEYS["operation"], facet_value(job.operation)
+    yield OPERATION, facet_value(job.operation)
     produced = job.produced
     if produced is None:
         return

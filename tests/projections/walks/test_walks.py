@@ -21,6 +21,7 @@ from ledger.domain.events.producers import Topic
 from ledger.store.parameters import timestamp
 from projections.views import walks
 from projections.views.filters import Condition, Lookup
+from projections.views.jobs import OPERATIONS_MOST
 from projections.views.walks import Key, Step, Walked, is_short
 from tests.support.producing import registered
 from tests.support.read_models import ReadModels, drive_of, job_of, tag_of
@@ -361,6 +362,19 @@ def test_a_page_in_the_middle_costs_what_it_shows(
     key = Key(time(10_000), "010000")
     done = work(many, lambda: snapshot.walk("jobs", ME, wanted, key=key, limit=20))
     assert done < work(many, lambda: snapshot.count_jobs(ME, None)) / 10
+
+
+def test_operations_are_named_at_no_cost_of_their_jobs(many: ReadModels) -> None:
+    """However many those are; of very many operations the first ones are named."""
+    snapshot = many.snapshot()
+    assert snapshot.operations(SOMEBODY_ELSE) == []
+    assert "rare" in snapshot.operations(ME)
+    done = work(many, lambda: snapshot.operations(ME))
+    assert done < work(many, lambda: snapshot.count_jobs(ME, None)) / 10
+    with ReadModels() as models:
+        names = [f"operation{number:02d}" for number in range(OPERATIONS_MOST + 2)]
+        models.show_all([job_of(name, 0, operation=name) for name in names])
+        assert models.snapshot().operations(ME) == names[:OPERATIONS_MOST]
 
 
 @pytest.mark.parametrize("kind", ["drives", "servers", "tags"])
