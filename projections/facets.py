@@ -19,6 +19,12 @@ from ledger.domain.producers.conditions import (
 Facet = Literal["state", "condition", "operation", "source", "series", "subject", "host"]
 KEYS: dict[Facet, str] = {facet: f":{facet}" for facet in get_args(Facet)}
 STATE, CONDITION = KEYS["state"], KEYS["condition"]
+OPERATION = KEYS["operation"]
+RESOURCE = ":resource"
+"""The key of the account's drives and servers that a producer's job is about and does not lock.
+
+Besides what jobs of ours name, `?resource=` of `/api/2.0/jobs/` reads it, and nothing else.
+"""
 
 LONG_BYTES = 800
 """A longer value is found by its digest: PostgreSQL's indexes take no longer rows than 2.7 kB."""
@@ -31,7 +37,7 @@ def facets(job: Job) -> Iterator[tuple[str, str]]:
     asks for such jobs: these are the facets of those that may be.
     """
     yield STATE, state_of(job)
-    yield KEYS["operation"], facet_value(job.operation)
+    yield OPERATION, facet_value(job.operation)
     produced = job.produced
     if produced is None:
         return
@@ -41,6 +47,8 @@ def facets(job: Job) -> Iterator[tuple[str, str]]:
         yield KEYS["series"], facet_value(registered.series)
     for uri in dict.fromkeys(subject.uri for subject in registered.subjects):
         yield KEYS["subject"], facet_value(uri)
+    for topic in registered.about:
+        yield RESOURCE, topic.uuid
     if holder is not None and holder.host is not None:
         yield KEYS["host"], facet_value(holder.host)
     for condition in recorded_conditions(produced):

@@ -5,7 +5,7 @@ import { addressWith, go, useAddress, viewedOwner } from "./address.js";
 import { OPERATIONS } from "./operations.js";
 import { Age, Cancel, Field, Figures, Heading, Link, Links, Loaded, Moment, MomentField, Progress, State, Table, counted, lastChange } from "./parts.js";
 import { AsOf, PastNote } from "./past.js";
-import { useList } from "./read.js";
+import { useList, useRead } from "./read.js";
 import { plain, title } from "./words.js";
 
 const LIMIT = 50;
@@ -28,11 +28,13 @@ export function JobList() {
 }
 
 function Filters({ filters, past }) {
+  const { body } = useRead("/jobs/statistics/", { hours: 1 });
+  const operations = [...new Set([...Object.keys(OPERATIONS), ...(body?.operations ?? [])])];
   const change = (name) => (value) => go(addressWith({ [name]: value, after: null, offset: null }));
   return html`<form class="filters" aria-label="Filters" onSubmit=${(event) => event.preventDefault()}>
     <${Choice} label="State" value=${filters.state} among=${STATES} wording=${plain} change=${change("state")} />
     ${!past && html`
-      <${Choice} label="Operation" value=${filters.operation} among=${Object.keys(OPERATIONS)} wording=${title} change=${change("operation")} />
+      <${Choice} label="Operation" value=${filters.operation} among=${operations} wording=${title} change=${change("operation")} />
       <label>Drive or server <${Field} type="text" size="20" placeholder="uuid" value=${filters.resource} take=${change("resource")} /></label>
       <label>Changed from <${MomentField} value=${filters.last_modified__gte} take=${change("last_modified__gte")} /></label>
       <label>before <${MomentField} value=${filters.last_modified__lt} take=${change("last_modified__lt")} /></label>

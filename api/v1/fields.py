@@ -10,9 +10,10 @@ from msgspec import Meta
 
 from api.accounts.grants import Grant
 from api.http.requests import GRANT
+from api.text.urls import API_ROOT
 from api.v1.bodies import ONE_LINE, Strict
 from api.v1.problems import bad_value
-from ledger.domain.events.producers import Exit, Holder, Link, Subject
+from ledger.domain.events.producers import Exit, Holder, Link, Subject, Topic
 from ledger.domain.labels import KEY_PATTERN, LABELS_MOST, VALUE_PATTERN
 from ledger.leases.reports import WAITING_MOST
 
@@ -51,15 +52,22 @@ Instance = Annotated[str, Meta(min_length=1, max_length=INSTANCE_LENGTH)]
 
 _ONE_LINE = re.compile(ONE_LINE)
 _LINK = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://[^\s\\/?#@\x00-\x1f]+([/?#][^\s\\\x00-\x1f]*)?")
+_RESOURCE = (
+    rf"{API_ROOT}/(?P<kind>drives|servers)/"
+    r"(?P<uuid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})/"
+)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\\\x00-\x1f]+")
+_TOPIC = re.compile(rf"(?:[Hh][Tt][Tt][Pp][Ss]?://(?P<host>[^/?#]+))?{_RESOURCE}")
+_SUBJECT = rf"^({_URI.pattern}|{re.sub('[?]P<[a-z]+>', '', _RESOURCE)})$"
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
 
 
 Uri = Annotated[
     str,
     Meta(
-        description="It begins with a scheme, as `file:`.",
-        extra_json_schema={"pattern": f"^{_URI.pattern}$", "maxLength": URI_LENGTH},
+        description="It begins with a scheme, as `file:`, or is the `resource_uri` of a drive or"
+        " server. `GET /api/2.0/jobs/?resource=UUID` finds the job by those of the account.",
+        extra_json_schema={"pattern": _SUBJECT, "maxLength": URI_LENGTH},
     ),
 ]
 Href = Annotated[
@@ -119,9 +127,21 @@ def subjects_of(given: tuple[GivenSubject, ...]) -> tuple[Subject, ...]:
         raise bad_value("subjects", told, limit=SUBJECTS_MOST)
     for each in given:
         _check_uri("subjects", each.uri)
-        if not _URI.fullmatch(each.uri):
-            raise bad_value("subjects", "the uri of a subject begins with a scheme, as file:")
+        if not (_URI.fullmatch(each.uri) or _TOPIC.fullmatch(each.uri)):
+            told = "the uri of a subject begins with a scheme, as file:, or is a resource_uri"
+            raise bad_value("subjects", told)
     return tuple(Subject(each.uri, each.role) for each in given)
+
+
+def topics_of(subjects: tuple[Subject, ...], host: str) -> tuple[Topic, ...]:
+    """Return the drives and servers whose URLs, at this host or without one, are subjects."""
+    found = (_TOPIC.fullmatch(each.uri) for each in subjects)
+    topics = (
+        Topic("drives" if each["kind"] == "drives" else "servers", each["uuid"].lower())
+        for each in found
+        if each is not None and (each["host"] or host).lower() == host.lower()
+    )
+    return tuple(dict.fromkeys(topics))
 
 
 def links_of(given: tuple[GivenLink, ...]) -> tuple[Link, ...]:

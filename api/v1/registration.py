@@ -38,6 +38,7 @@ from api.v1.fields import (
     holder_of,
     links_of,
     subjects_of,
+    topics_of,
 )
 from api.v1.jobs import Jobs, reference
 from api.v1.problems import Problem, bad_value
@@ -214,6 +215,7 @@ def _registered(
     if body.ends == "self" and (body.expect_children is not None or body.tolerate):
         name = "tolerate" if body.expect_children is None else "expect_children"
         raise bad_value(name, 'only a group ("ends": "children") ends by the jobs below it')
+    subjects = subjects_of(body.subjects)
     return JobRegistered(
         source=body.source or "",
         limits=_limits(body),
@@ -223,7 +225,7 @@ def _registered(
         series=body.series,
         title=wording.text(body.title, TITLE_MOST),
         labels=body.labels,
-        subjects=subjects_of(body.subjects),
+        subjects=subjects,
         links=links_of(body.links),
         cancellable=body.cancellable,
         on_deadline=body.on_deadline,
@@ -231,6 +233,7 @@ def _registered(
         tolerate=tuple(dict.fromkeys(body.tolerate)),
         trace=body.traceparent or _traceparent(request),
         rerun_of=None if body.rerun_of is None else body.rerun_of.lower(),
+        about=topics_of(subjects, request.host),
     )
 
 

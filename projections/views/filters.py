@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, assert_never
 
 from ledger.store.parameters import marks
+from projections.facets import RESOURCE
 
 NamedLookup = Literal["uuid", "name", "name_contains", "tag", "tag_name"]
 """What drives, servers and tags can be looked up by."""
@@ -30,6 +31,9 @@ class Condition(NamedTuple):
 
 
 Conditions = Sequence[Condition]
+
+_ABOUT = f"owner = ? AND key = '{RESOURCE}'"
+"""Rows of labels of an account's jobs that are about a drive or server and do not lock it."""
 
 
 class Order(NamedTuple):
@@ -64,7 +68,9 @@ def condition_sql(condition: Condition, owner: str, generation: int) -> tuple[st
             return _tagged(own, g), (owner, *condition.alternatives)
         case "resource":
             named = f"SELECT job FROM job_resources_g{g} WHERE resource IN ({alternatives})"
-            return f"uuid IN ({named})", condition.alternatives
+            about = f"SELECT uuid FROM labels_g{g} WHERE {_ABOUT} AND value IN ({alternatives})"
+            found = (*condition.alternatives, owner, *condition.alternatives)
+            return f"uuid IN ({named} UNION ALL {about})", found
         case _:
             return _column_sql(condition.lookup, condition.alternatives), condition.alternatives
 
@@ -87,12 +93,25 @@ def check_sql(condition: Condition, generation: int) -> str:
                 f" WHERE resource = this.uuid AND t.name IN ({alternatives}))"
             )
         case "resource":
+            named = f"SELECT resource FROM job_resources_g{g} WHERE job = this.uuid"
+            about = f"SELECT value FROM labels_g{g} WHERE uuid = this.uuid AND key = '{RESOURCE}'"
             return (
-                f"EXISTS (SELECT 1 FROM job_resources_g{g} WHERE job = this.uuid"
-                f" AND resource IN ({alternatives}))"
+                f"EXISTS (SELECT 1 FROM ({named} UNION ALL {about}) AS looked_up"
+                f" WHERE resource IN ({alternatives}))"
             )
         case _:
             return _column_sql(condition.lookup, condition.alternatives)
+
+
+def jobs_of_resource_sql(resource: str, owner: str, generation: int) -> tuple[str, tuple[str, ...]]:
+    """Return a source of (created, job): those that name the resource, and those about it.
+
+    Each of the two is indexed in that order. Another account's may be among the former.
+    """
+    g = generation
+    named = f"SELECT created, job FROM job_resources_g{g} WHERE resource = ?"
+    about = f"SELECT created, uuid FROM labels_g{g} WHERE {_ABOUT} AND value = ?"
+    return f"({named} UNION ALL {about})", (resource, owner, resource)
 
 
 def _column_sql(lookup: ColumnLookup, alternatives: Sequence[str]) -> str:

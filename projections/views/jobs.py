@@ -9,6 +9,7 @@ from ledger.store.log import Connection, streamed
 from ledger.store.parameters import marks
 from ledger.store.seam import Cursor
 from ledger.store.tables.streams import end_position
+from projections.facets import OPERATION
 from projections.tables import JobRow, select
 from projections.views.filters import Conditions
 from projections.views.generations import live_generation
@@ -17,6 +18,9 @@ from projections.views.reader import NO_LIMIT, Reader
 
 NAMING_LIMIT = 100
 """The most jobs that are found for a drive or server that they name, the newest first."""
+
+OPERATIONS_MOST = 50
+"""The most operations that are named of an account's jobs."""
 
 
 _END = end_position("'job-' || uuid")
@@ -146,6 +150,21 @@ class Jobs(Reader):
             " (SELECT 1 FROM leases WHERE leases.job = job.uuid) ORDER BY created, uuid",
         )
         return [uuid for (uuid,) in rows]
+
+    def operations(self, owner: str) -> list[str]:
+        """Return the operations of the account's jobs, in order, and no more than that.
+
+        Each is looked up after the one before, however many jobs have it.
+        """
+        labels = f"FROM labels_g{self._g} WHERE owner = ? AND key = ?"
+        rows = self._all(
+            f"WITH RECURSIVE found (value, nth) AS (SELECT (SELECT min(value) {labels}), 1"
+            f" UNION ALL SELECT (SELECT min(value) {labels} AND value > found.value), nth + 1"
+            f"  FROM found WHERE value IS NOT NULL AND nth < {OPERATIONS_MOST})"
+            " SELECT value FROM found WHERE value IS NOT NULL ORDER BY nth",
+            (owner, OPERATION, owner, OPERATION),
+        )
+        return [operation for (operation,) in rows]
 
     def lives(self, owner: str, since: str) -> Iterator[Life]:
         """Yield the lives of the account's jobs that have changed since then."""

@@ -10,7 +10,14 @@ from contextlib import closing
 from typing import Any, Literal, NamedTuple
 
 from ledger.store.log import streamed
-from projections.views.filters import Condition, Conditions, Lookup, check_sql, condition_sql
+from projections.views.filters import (
+    Condition,
+    Conditions,
+    Lookup,
+    check_sql,
+    condition_sql,
+    jobs_of_resource_sql,
+)
 from projections.views.reader import Reader
 from projections.views.searches import is_search, matches_sql
 
@@ -119,10 +126,10 @@ class Walks(Reader):
         if led_by is None:
             return _Path(source, "uuid", "owner = ?", [owner], checks, checked)
         if led_by.lookup == "resource":
-            wanted = list(led_by.alternatives)
-            source = f"job_resources_g{self._g}"
+            (resource,) = led_by.alternatives
+            source, wanted = jobs_of_resource_sql(resource, owner, self._g)
             checks, checked = ["owner = ?", *checks], [owner, *checked]
-            return _Path(source, "job", "resource = ?", wanted, checks, checked)
+            return _Path(source, "job", "true", [*wanted], checks, checked)
         # The `||` makes uuids be looked up: they are fewer than what the account has.
         owned = "owner || '' = ?" if led_by.lookup == "uuid" else "owner = ?"
         sql, given = condition_sql(led_by, owner, self._g)

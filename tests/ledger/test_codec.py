@@ -224,6 +224,12 @@ EXPECTED: dict[str, list[Recorded[Event]]] = {
             ),
             _at(7),
         ),
+        _recorded(
+            producers.JobRegistered(
+                "//cron", LIMITS, _at(7), about=(producers.Topic("drives", "drive-1"),)
+            ),
+            _at(7),
+        ),
     ],
     "progress-reported/1": [
         _recorded(producers.ProgressReported(1, _at(7), done=None), _at(7)),

@@ -39,6 +39,11 @@ def test_jobs_of_other_programs(server: Server, watch: Any) -> None:
     expect(page.get_by_role("row")).to_have_count(1 + len(NAMES) + 1)
     for name, words in WORDS.items():
         assert words in said(row(page, uuid_of(name))), name
+    page.get_by_label("Operation").select_option("fan out")
+    expect(page.get_by_role("row").filter(has_text="fan out")).to_have_count(4)
+    expect(page.get_by_role("row")).to_have_count(1 + 4)
+    page.get_by_role("link", name="Clear filters").click()
+    expect(page.get_by_role("row")).to_have_count(1 + len(NAMES) + 1)
     check_accessible(page)
     page.set_viewport_size({"width": NARROW, "height": 900})
     check_accessible(page)

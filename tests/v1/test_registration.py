@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ledger.store.seam import Cursor
-from tests.api.calling import BOB, UNKNOWN
+from tests.api.calling import BOB, UNKNOWN, Api
 from tests.v1.calling import V1
 
 JOB = "54085bb8-066e-4c5b-a848-192bfa2112b8"
@@ -242,3 +242,36 @@ async def test_a_job_below_one_that_is_asked_to_stop_learns_it_at_once(v1: V1) -
     assert below.status == 201
     assert below.json["cancel"]["note"] == "the disk is replaced"
     assert below.json["cancel"] == below.json["job"]["cancel"]
+
+
+async def test_a_job_about_a_drive_or_server_is_found_by_it(v1: V1) -> None:
+    """By its URL, at this host or without one. It locks neither."""
+    api = Api(v1.client, v1.service)
+    drive, server = await api.drive(), await api.server()
+    here = f"{v1.client.host}:{v1.client.port}"
+    subjects = [
+        {"uri": f"/api/2.0/drives/{drive}/"},
+        {"uri": f"http://{here}/api/2.0/servers/{server.upper()}/"},
+    ]
+    job = (await v1.post("/jobs", {**HERE, "subjects": subjects})).json["job"]["uuid"]
+    for elsewhere in (f"https://elsewhere.test/api/2.0/drives/{drive}/", f"file:{drive}"):
+        more = await v1.post("/jobs", {**HERE, "subjects": [{"uri": elsewhere}]})
+        assert more.status == 201
+    foreign = await v1.post("/jobs", {**HERE, "subjects": subjects}, by=BOB)
+    assert foreign.status == 201
+    for resource in (drive, server):
+        for lists in ("", "&limit=1", "&after=", "&operation=backup.rsync&after="):
+            found = await api.get(f"/jobs/?resource={resource}{lists}")
+            uuids = [each["uuid"] for each in found.json["objects"]]
+            assert [uuid for uuid in uuids if uuid == job] == [job], (resource, lists)
+            others = [each for each in found.json["objects"] if each["operation"] == "backup.rsync"]
+            assert len(others) == 1
+        assert (await api.get(f"/jobs/?resource={resource}", by=BOB)).json["objects"] == []
+    assert (await api.delete(f"/servers/{server}/")).status == 204
+    assert (await api.delete(f"/drives/{drive}/")).status == 204
+
+
+async def test_a_subject_without_a_scheme_is_a_resource_uri(v1: V1) -> None:
+    for uri in (f"/drives/{JOB}/", "/api/2.0/drives/", f"/api/2.0/jobs/{JOB}/", "photos"):
+        refused = await v1.refused("POST", "/jobs", {**HERE, "subjects": [{"uri": uri}]})
+        assert refused["type"] == "bad-value"

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 TAILS_NAMED = 10
 """Streams named of which a compaction has deleted a part."""
 
+_SERIES_UNKNOWN = (
+    "what was discarded since is among them, whether or not its series had kept it then: of what"
+    " series that was is not looked up"
+)
+
 
 @click.group()
 def retention() -> None:
@@ -108,6 +113,7 @@ def plan(
     Nothing changes. The last line has the plan's digest, for `run --plan`.
     """
     from api.cli.admin import ask_existing
+    from api.service.clocks import now
     from projections.maintenance.retention.service import Retention
 
     found = ask_existing(settings, lambda admin: admin.call(Retention.plan, as_of, keep, keep_last))
@@ -121,6 +127,8 @@ def plan(
     jobs = sum(len(tree.jobs) for tree in found.trees)
     total = what(len(found.trees), jobs, len(found.streams))
     print_line(f"{total}, ended before {moment_text(found.cutoff)}")
+    if found.trees and found.keep_last and as_of is not None and as_of < now():
+        print_line(_SERIES_UNKNOWN)
     print_line(f"digest: {found.digest}")
 
 

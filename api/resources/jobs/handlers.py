@@ -130,7 +130,8 @@ class Jobs:
         def read() -> web.Response:
             with self._views.long_snapshot() as snapshot:
                 activity = read_activity(snapshot, owner, now, timedelta(hours=hours))
-            return json_answer(represent_activity(activity))
+                operations = snapshot.operations(owner)
+            return json_answer(represent_activity(activity, operations))
 
         return await read_in_lane(request, read)
 

@@ -16,6 +16,7 @@ from ledger.store.seam import LoggedEvent
 from projections.estimates import UNKNOWN, estimate
 from projections.tables import JobRow
 from projections.views.activity import Activity
+from projections.views.jobs import OPERATIONS_MOST
 from projections.views.read_models import JobTree
 
 Phase = Literal["waiting", "working", "verifying"]
@@ -310,11 +311,15 @@ class JobStatistics(Representation, frozen=True):
 
     bucket_s: Annotated[int, about("Length of a bucket in seconds.", ge=60)]
     buckets: Annotated[tuple[Bucket, ...], Meta(max_length=301)]
+    operations: Annotated[
+        tuple[str, ...],
+        Meta(description="Of all jobs, in order.", max_length=OPERATIONS_MOST),
+    ]
 
 
-def represent_activity(found: Activity) -> JobStatistics:
+def represent_activity(found: Activity, operations: Sequence[str]) -> JobStatistics:
     buckets = (Bucket(timestamp(each.at), *each[1:]) for each in found.buckets)
-    return JobStatistics(round(found.length.total_seconds()), tuple(buckets))
+    return JobStatistics(round(found.length.total_seconds()), tuple(buckets), tuple(operations))
 
 
 class JobEvent(Representation, frozen=True):

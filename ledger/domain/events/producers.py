@@ -9,7 +9,7 @@ a report that comes late is recorded later.
 from datetime import datetime
 from typing import Literal
 
-from ledger.domain.events.values import Closed
+from ledger.domain.events.values import Closed, ResourceKind
 
 Ends = Literal["self", "children"]
 """Whether a job ends by its producer's word, or as a *group* that ends once its sub-jobs have."""
@@ -43,6 +43,13 @@ class Subject(Closed, frozen=True):
 
     uri: str
     role: str
+
+
+class Topic(Closed, frozen=True):
+    """A drive or server of the account that a job is about; it is not locked."""
+
+    kind: ResourceKind
+    uuid: str
 
 
 class Link(Closed, frozen=True):
@@ -107,7 +114,8 @@ class Holder(Closed, frozen=True, omit_defaults=True):
 class JobRegistered(Closed, frozen=True, omit_defaults=True):
     """A producer's job was registered; it follows the job's creation at once.
 
-    `was_below` is the parent that was meant, if that was gone or had ended by then.
+    `was_below` is the parent that was meant, if that was gone or had ended by then. `about` are the
+    subjects that were drives or servers of the account by then.
     """
 
     source: str
@@ -128,6 +136,7 @@ class JobRegistered(Closed, frozen=True, omit_defaults=True):
     trace: str | None = None
     rerun_of: str | None = None
     was_below: str | None = None
+    about: tuple[Topic, ...] = ()
 
 
 class ProgressReported(Closed, frozen=True, omit_defaults=True):

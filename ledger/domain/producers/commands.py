@@ -33,7 +33,8 @@ class RegisterJob(Struct, frozen=True, gc=False):
 
     The `holder` begins the first attempt; without one the job waits in the queue, unless it is a
     group. With `end`, its holder says that it has ended already. `chosen`: a client chose the uuid,
-    which may be that of a job that was discarded. `once`: the same again is refused.
+    which may be that of a job that was discarded. `once`: the same again is refused. What it is
+    `about` may be anybody's, or nobody's.
     """
 
     owner: str

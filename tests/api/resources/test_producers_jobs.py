@@ -123,7 +123,11 @@ async def test_they_are_listed_filtered_and_counted_like_others(produced: Api) -
         after = page["meta"]["next"]
     assert sorted(walked) == sorted(EXPECTED)
     assert (await produced.get("/jobs/", by=BOB)).json["objects"] == []
-    counted = (await produced.get("/jobs/statistics/")).json["buckets"]
+    statistics = (await produced.get("/jobs/statistics/")).json
+    everything = (await produced.get("/jobs/?limit=0")).json["objects"]
+    assert statistics["operations"] == sorted({each["operation"] for each in everything})
+    assert (await produced.get("/jobs/statistics/", by=BOB)).json["operations"] == []
+    counted = statistics["buckets"]
     total = {key: sum(each[key] for each in counted) for key in ("success", "failed", "cancelled")}
     assert total == {"success": 1, "failed": 5, "cancelled": 3}  # roots only
     assert counted[-1]["running"] == 5

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from api.service.clocks import now
 from ledger.archives import Shelf
 from tests.commands.cli.here import served_here
 from tests.commands.cli.old_ledger import old_ledger
@@ -101,6 +102,18 @@ def test_a_run_does_what_the_plan_says(old: Path) -> None:
     assert re.search(rf"archive {name} +{size:,} bytes\s", shown)
     assert re.search(r"next due +nothing\s", shown)
     assert ask("audit", "replay", "--data", old).code == 0
+
+
+def test_a_plan_for_the_past_says_what_it_does_not_know(old: Path) -> None:
+    """Of which series the trees were that are discarded since. Other plans know all of it."""
+    unknown, before = "of what series that was is not looked up", now().isoformat()
+    assert unknown not in ask("retention", "plan", "--data", old).out
+    ask("retention", "run", "--data", old)
+    planned = ask("retention", "plan", "--as-of", before, "--data", old).out
+    assert "6 jobs in 3 trees" in planned
+    assert unknown in planned
+    none = ("--as-of", before, "--keep-last", "0")
+    assert unknown not in ask("retention", "plan", *none, "--data", old).out
 
 
 def test_a_plan_as_json(data: Path) -> None:

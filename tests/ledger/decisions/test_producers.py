@@ -51,7 +51,9 @@ from ledger.domain.events.producers import (
     JobSealed,
     LateReportRecorded,
     Tolerated,
+    Topic,
 )
+from ledger.domain.events.values import ResourceKind
 from ledger.domain.producers.commands import (
     AbandonJob,
     End,
@@ -82,7 +84,7 @@ from tests.support.producing import (
     report,
     running,
 )
-from tests.support.world import ME, SOMEBODY_ELSE, START
+from tests.support.world import ME, SOMEBODY_ELSE, START, drive_created, server_created
 
 ENDS: dict[str, End] = {
     "succeeded": DONE,
@@ -109,6 +111,22 @@ def test_a_registered_job_has_an_attempt_at_once() -> None:
 def test_a_queued_job_waits_for_somebody() -> None:
     given().when(queued()).then(
         Fact("job-j", JobCreated("backup", ME, (), "j")), Fact("job-j", registered())
+    )
+
+
+def test_a_job_is_about_drives_and_servers_of_the_account_alone() -> None:
+    """It locks none of them. Others, and what is none, are addresses like any other."""
+    kinds: list[tuple[ResourceKind, str]] = [
+        *(("drives", "disk"), ("servers", "machine")),
+        *(("drives", "theirs"), ("drives", "machine"), ("servers", "nowhere")),
+    ]
+    topics = tuple(Topic(kind, uuid) for kind, uuid in kinds)
+    there = (drive_created("disk"), server_created("machine"))
+    theirs = drive_created("theirs", owner=SOMEBODY_ELSE)
+    said = replace(registered(), about=topics)
+    given(*there, theirs).when(RegisterJob(ME, "j", "backup", said)).then(
+        Fact("job-j", JobCreated("backup", ME, (), "j")),
+        Fact("job-j", replace(said, about=topics[:2])),
     )
 
 

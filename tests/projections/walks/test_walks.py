@@ -13,13 +13,17 @@ from msgspec.structs import replace
 
 from ledger.domain.aggregates.drive import Drive
 from ledger.domain.aggregates.job import Job, JobState
+from ledger.domain.aggregates.produced import register
 from ledger.domain.aggregates.server import Server
 from ledger.domain.aggregates.tag import Tag
 from ledger.domain.events.jobs import Resource
+from ledger.domain.events.producers import Topic
 from ledger.store.parameters import timestamp
 from projections.views import walks
 from projections.views.filters import Condition, Lookup
+from projections.views.jobs import OPERATIONS_MOST
 from projections.views.walks import Key, Step, Walked, is_short
+from tests.support.producing import registered
 from tests.support.read_models import ReadModels, drive_of, job_of, tag_of
 from tests.support.world import ME, SOMEBODY_ELSE, START, machine
 
@@ -58,6 +62,11 @@ LOOKUPS: dict[Walked, dict[Lookup, st.SearchStrategy[tuple[str, ...]]]] = {
         "modified_before": TIMES.map(lambda at: (time(at),)),
     },
 }
+
+
+def being_about(job: Job, *drives: str) -> Job:
+    said = replace(registered(), about=tuple(Topic("drives", drive) for drive in drives))
+    return replace(job, produced=register(said))
 
 
 def conditions(kind: Walked) -> st.SearchStrategy[list[Condition]]:
@@ -119,21 +128,27 @@ class Walks(RuleBasedStateMachine):
         operation=st.sampled_from(["drive_clone", "server_clone"]),
         resources=st.lists(st.sampled_from(RESOURCES), max_size=2),
         state=STATES,
+        about=st.lists(st.sampled_from(RESOURCES), max_size=1),
     )
-    def make_job(
-        self, owner: str, created: int, operation: str, resources: Sequence[str], state: JobState
+    def make_job(  # noqa: PLR0917 - hypothesis names them
+        self,
+        owner: str,
+        created: int,
+        operation: str,
+        resources: Sequence[str],
+        state: JobState,
+        about: Sequence[str] = (),
     ) -> None:
         self.made += 1
-        self._show(
-            job_of(
-                f"jobs{self.made}",
-                created,
-                owner=owner,
-                operation=operation,
-                resources=tuple(Resource("drives", uuid, "source") for uuid in resources),
-                state=state,
-            )
+        job = job_of(
+            f"jobs{self.made}",
+            created,
+            owner=owner,
+            operation=operation,
+            resources=tuple(Resource("drives", uuid, "source") for uuid in resources),
+            state=state,
         )
+        self._show(being_about(job, *about) if about else job)
 
     @precondition(lambda self: self.drives)
     @rule(which=WHICH, name=NAMES)
@@ -238,7 +253,8 @@ class Walks(RuleBasedStateMachine):
             case "operation", Job():
                 return each.operation in wanted
             case "resource", Job():
-                return any(resource.uuid in wanted for resource in each.resources)
+                about = each.produced.registered.about if each.produced else ()
+                return any(found.uuid in wanted for found in (*each.resources, *about))
             case "modified_from", Job():
                 return timestamp(each.last_modified) >= wanted[0]
             case "modified_before", Job():
@@ -302,6 +318,25 @@ def test_whoever_walks_the_jobs_of_a_shared_drive_meets_their_own() -> None:
         assert second == Step(["job0"], None)
 
 
+def test_whoever_walks_the_jobs_of_a_drive_meets_those_about_it_in_their_order() -> None:
+    """Lists find them too, and so does who looks them up by something else."""
+    source = (Resource("drives", "d1", "source"),)
+    with ReadModels() as models:
+        for number in range(6):
+            models.show(job_of(f"job{number}", number, resources=source))
+        models.show(being_about(job_of("about", 3, operation="backup"), "d1"))
+        models.show(being_about(job_of("other", 3, operation="backup"), "d2"))
+        wanted = [Condition("resource", ("d1",))]
+        snapshot = models.snapshot()
+        first = snapshot.walk("jobs", ME, wanted, limit=3)
+        assert first.uuids == ["job5", "job4", "job3"]
+        assert snapshot.walk("jobs", ME, wanted, key=first.next, limit=2).uuids == ["about", "job2"]
+        both = [Condition("resource", ("d1", "d2")), Condition("operation", ("backup",))]
+        assert snapshot.walk("jobs", ME, both, limit=3).uuids == ["other", "about"]
+        assert snapshot.count_jobs(ME, None, both) == 2
+        assert snapshot.count_jobs(ME, None, wanted) == 7
+
+
 def work(models: ReadModels, read: Callable[[], object]) -> int:
     """Return how many hundreds of instructions SQLite needs for this."""
     done = 0
@@ -327,6 +362,19 @@ def test_a_page_in_the_middle_costs_what_it_shows(
     key = Key(time(10_000), "010000")
     done = work(many, lambda: snapshot.walk("jobs", ME, wanted, key=key, limit=20))
     assert done < work(many, lambda: snapshot.count_jobs(ME, None)) / 10
+
+
+def test_operations_are_named_at_no_cost_of_their_jobs(many: ReadModels) -> None:
+    """However many those are; of very many operations the first ones are named."""
+    snapshot = many.snapshot()
+    assert snapshot.operations(SOMEBODY_ELSE) == []
+    assert "rare" in snapshot.operations(ME)
+    done = work(many, lambda: snapshot.operations(ME))
+    assert done < work(many, lambda: snapshot.count_jobs(ME, None)) / 10
+    with ReadModels() as models:
+        names = [f"operation{number:02d}" for number in range(OPERATIONS_MOST + 2)]
+        models.show_all([job_of(name, 0, operation=name) for name in names])
+        assert models.snapshot().operations(ME) == names[:OPERATIONS_MOST]
 
 
 @pytest.mark.parametrize("kind", ["drives", "servers", "tags"])

@@ -19,7 +19,7 @@ from ledger.domain.decisions.producers.lookup import instance_of
 from ledger.domain.errors import producers as errors
 from ledger.domain.errors.jobs import JobDiscarded
 from ledger.domain.events.jobs import ChildAttached, JobCreated
-from ledger.domain.events.producers import JobRegistered
+from ledger.domain.events.producers import JobRegistered, Topic
 from ledger.domain.operations import OPERATIONS
 from ledger.domain.producers.commands import EndJob, RegisterJob
 from ledger.domain.producers.external_ids import ExternalId
@@ -81,7 +81,8 @@ def _create(command: RegisterJob, state: State) -> Iterator[Change]:
         JobCreated(command.operation, command.owner, (), root, command.parent, ordinal),
     )
     happened_at = min(state.now, registered.happened_at)
-    yield fact(command.job, replace(registered, happened_at=happened_at))
+    about = tuple(each for each in registered.about if _is_own(state, each, command.owner))
+    yield fact(command.job, replace(registered, happened_at=happened_at, about=about))
     if command.parent is not None:
         yield fact(command.parent, ChildAttached(command.job))
         yield from seal_if_complete(state, command.parent)
@@ -89,6 +90,12 @@ def _create(command: RegisterJob, state: State) -> Iterator[Change]:
         yield fact_told(state, command.job, new_attempt(1, command.holder, happened_at))
     if command.end is not None:
         yield from record_end(state, command.job, command.end)
+
+
+def _is_own(state: State, topic: Topic, owner: str) -> bool:
+    """Return whether this is a drive or server of the account."""
+    found = state.drive(topic.uuid) if topic.kind == "drives" else state.server(topic.uuid)
+    return found is not None and found.owner == owner
 
 
 def _named(command: RegisterJob, state: State) -> RegisterJob:
