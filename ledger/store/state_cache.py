@@ -24,8 +24,14 @@ from ledger.store.seam import (
     Store,
 )
 from ledger.store.tables import external_ids, guards, leases, spent_ids
-from ledger.store.tables.streams import last_version, stored_of
-from ledger.store.unit_of_work import RELATING, CachedRelations, CachedStream, UnitOfWork
+from ledger.store.tables.streams import last_version, stored_since
+from ledger.store.unit_of_work import (
+    NO_STREAM,
+    RELATING,
+    CachedRelations,
+    CachedStream,
+    UnitOfWork,
+)
 
 CACHED_MAX = 50_000
 """How many streams the cache keeps, and for how many drives and servers their relations."""
@@ -54,6 +60,8 @@ class StateCache:
         self._store = store
         self._projection = projection
         self._streams = BoundedCache[CachedStream](CACHED_MAX, CACHED_BYTES, _stream_bytes)
+        self._outdated = BoundedCache[CachedStream](CACHED_MAX, CACHED_BYTES, _stream_bytes)
+        """Streams as they were before others may have continued them."""
         self._relations = BoundedCache[CachedRelations](CACHED_MAX, CACHED_BYTES, _relations_bytes)
         self._collided: set[str] = set()
         self._counts = HoldingCounts(store, projection)
@@ -98,8 +106,10 @@ class StateCache:
     def cached_stream(self, stream: str) -> CachedStream:
         cached = self._streams.get(stream)
         if cached is None:
-            cached = read_patiently(self._store, partial(self._read_stream, stream))
+            known = self._outdated.get(stream) or NO_STREAM
+            cached = read_patiently(self._store, partial(self._read_stream, stream, known=known))
             self._streams.put({stream: cached})
+            self._outdated.drop(stream)
         return cached
 
     def cached_relations(self, uuid: str) -> CachedRelations:
@@ -111,16 +121,33 @@ class StateCache:
         if relations is None:
             relations = read_patiently(self._store, partial(self._read_relations, uuid))
             self._relations.put({uuid: relations})
-            self._streams.drop(drive_stream(uuid))
-            self._streams.drop(server_stream(uuid))
-            self._streams.drop(keypair_stream(uuid))
+            self._outdate(drive_stream(uuid))
+            self._outdate(server_stream(uuid))
+            self._outdate(keypair_stream(uuid))
         return relations
 
-    def _read_stream(self, stream: str, cursor: Cursor) -> CachedStream:
-        stored = stored_of(cursor, stream)
-        state = fold(stream, starmap(decode, stored))
-        version = len(stored) or last_version(cursor, stream)  # of a tail, nothing else is there
-        return CachedStream(version, state, self._projection.rows(state))
+    def _read_stream(
+        self, stream: str, cursor: Cursor, known: CachedStream = NO_STREAM
+    ) -> CachedStream:
+        """Return the stream as it is now; read only what came after what is known of it.
+
+        A job above thousands has as many events, and each of two nodes goes on after the other.
+        """
+        version = 0 if known.state is None else known.version
+        stored = stored_since(cursor, stream, version)
+        if stored is None:  # of a tail, nothing else is there
+            return CachedStream(last_version(cursor, stream), None, self._projection.rows(None))
+        if not stored:
+            return known
+        state = fold(stream, starmap(decode, stored), known.state)
+        return CachedStream(version + len(stored), state, self._projection.rows(state))
+
+    def _outdate(self, stream: str) -> None:
+        """Read what came after the cached events before the stream is looked at again."""
+        cached = self._streams.get(stream)
+        if cached is not None:
+            self._streams.drop(stream)
+            self._outdated.put({stream: cached})
 
     def _read_relations(self, uuid: str, cursor: Cursor) -> CachedRelations:
         guard = guards.version_of(cursor, uuid)
@@ -140,7 +167,7 @@ class StateCache:
         Which drives and servers an event is about only its body says, so all relations go.
         """
         for _, stream, topic in news:
-            self._streams.drop(stream)
+            self._outdate(stream)
             self._relations.drop(stream.partition("-")[2])
             self._relations.drop(stream)  # the guard of its tree, if it is a root
             if name_of(topic) in _NAMES_OF_RELATING:
@@ -150,6 +177,7 @@ class StateCache:
     def clear(self) -> None:
         """Forget everything, so that it is read again."""
         self._streams.clear()
+        self._outdated.clear()
         self._relations.clear()
         self._counts.clear()
 
@@ -157,7 +185,7 @@ class StateCache:
         """Drop what may be stale after a conflict."""
         self._collided = set(unit.new_streams)
         for stream in unit.seen_streams:
-            self._streams.drop(stream)
+            self._outdate(stream)
         for uuid in unit.concerned():
             self._relations.drop(uuid)
 

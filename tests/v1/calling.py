@@ -53,24 +53,35 @@ def check_described(method: str, path: str, answer: Answer) -> None:
     if answer.status >= 400:
         assert validator("Problem").is_valid(answer.json), answer.json
         return
-    operation = operation_of(method, path)
-    described = operation["responses"][str(answer.status)]
-    (content,) = described["content"].values()
-    schema = {**content["schema"], "components": DOCUMENT["components"]}
-    found = [
-        error.message
-        for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(answer.json)
-    ]
+    described = validator_of(method, template_of(path), answer.status)
+    found = [error.message for error in described.iter_errors(answer.json)]
     assert not found, (path, found)
 
 
-def operation_of(method: str, path: str) -> Any:
+def template_of(path: str) -> str:
+    """The path with the names of its parameters in their places, as the description has it."""
     whole = (ROOT + path).rstrip("/")
-    for template, item in DOCUMENT["paths"].items():
-        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
-        if re.fullmatch(pattern, whole):
-            return item[method.lower()]
+    for template, pattern in patterns():
+        if pattern.fullmatch(whole):
+            return template
     raise AssertionError(f"{path} is not described")
+
+
+@cache
+def patterns() -> list[tuple[str, re.Pattern[str]]]:
+    return [
+        (template, re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))))
+        for template in DOCUMENT["paths"]
+    ]
+
+
+@cache
+def validator_of(method: str, template: str, status: int) -> Any:
+    """What an answer must be. Making it takes far longer than an answer."""
+    operation = DOCUMENT["paths"][template][method.lower()]
+    (content,) = operation["responses"][str(status)]["content"].values()
+    schema = {**content["schema"], "components": DOCUMENT["components"]}
+    return jsonschema_rs.Draft202012Validator(schema)
 
 
 @cache

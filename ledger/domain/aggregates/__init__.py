@@ -41,11 +41,12 @@ def evolve(state: Aggregate | None, stream: str, recorded: Recorded[Event]) -> A
     return _EVOLVE[kind](state, uuid, recorded)
 
 
-def fold(stream: str, history: Iterable[Recorded[Event]]) -> Aggregate | None:
-    """Return the aggregate after all of these events; None if there are none."""
+def fold(
+    stream: str, history: Iterable[Recorded[Event]], state: Aggregate | None = None
+) -> Aggregate | None:
+    """Return the aggregate after all of these events, which follow on `state`, or begin it."""
     kind, _, uuid = stream.partition("-")
     evolve_one = _EVOLVE[kind]
-    state: Aggregate | None = None
     for recorded in history:
         state = evolve_one(state, uuid, recorded)
     return state

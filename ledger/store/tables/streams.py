@@ -11,7 +11,7 @@ from ledger.domain.events import Event, Recorded
 from ledger.store.log import SELECT_EVENTS
 from ledger.store.parameters import among
 from ledger.store.seam import Cursor, LoggedEvent
-from ledger.store.whole_streams import whole
+from ledger.store.whole_streams import FIRST, whole
 
 _ENDING_TOPICS = ", ".join(f"'{topic}'" for topic in topics_of(ENDINGS))
 
@@ -68,12 +68,21 @@ def histories(
 
 def stored_of(cursor: Cursor, stream: str) -> list[Stored]:
     """Return the events of one stream, in order, in the form in which they are folded."""
+    return stored_since(cursor, stream, 0) or []
+
+
+def stored_since(cursor: Cursor, stream: str, version: int) -> list[Stored] | None:
+    """Return the events of a stream after this version; None if the stream is not there."""
     cursor.execute(
         "SELECT originator_id, originator_version, topic, state FROM stored_events"
-        " WHERE originator_id = ? ORDER BY originator_version",
-        (stream,),
+        " WHERE originator_id = ? AND originator_version = 1"
+        " UNION ALL SELECT originator_id, originator_version, topic, state FROM stored_events"
+        " WHERE originator_id = ? AND originator_version > ?"
+        " ORDER BY originator_id, originator_version",
+        (stream, stream, max(version, FIRST)),
     )
-    return [(topic, state) for _, _, topic, state in whole(cursor.fetchall())]
+    found = [*whole(cursor.fetchall())]
+    return [(topic, state) for _, at, topic, state in found if at > version] if found else None
 
 
 def last_version(cursor: Cursor, stream: str) -> int:

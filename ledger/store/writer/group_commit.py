@@ -4,8 +4,9 @@ A transaction takes no further command once it is large, or has taken long to de
 
 A refused command affects no other. Before each batch, what other processes have changed is dropped
 from the cache. If another process commits first, what may be stale is read again and the batch
-repeated in halves, so that a conflict of one command costs no other. A batch whose stamps the store
-refuses is repeated with the time of the store.
+repeated: soon while others wait, and if it conflicts even then, in halves, so that a conflict of
+one command costs no other. A batch whose stamps the store refuses is repeated with the time of the
+store.
 """
 
 import logging
@@ -35,7 +36,7 @@ from ledger.store.writer.waiting import WaitingCommand, wake
 BATCH_BYTES = 2**20
 """Once the events of a transaction have this many bytes, it takes no further command."""
 LOST_LIMIT = 2
-"""Conflicts that a command may lose before other processes must wait for it."""
+"""Conflicts that a batch may lose before other processes must wait for it."""
 BATCH_S = 0.1
 """Once so long has been spent on deciding, neither does it."""
 CONFLICT_LIMIT = 8
@@ -52,6 +53,13 @@ class _Tried:
         self.commands: list[WaitingCommand] = []
         self.accepted: list[WaitingCommand] = []
         self.refused: list[tuple[WaitingCommand, Exception]] = []
+
+
+class _Lost(Exception):
+    """Another process was first: nothing of these commands is recorded."""
+
+    def __init__(self, commands: list[WaitingCommand]) -> None:
+        self.commands = commands
 
 
 class GroupCommit:
@@ -88,12 +96,19 @@ class GroupCommit:
             wake([(waiting, self._failure.error) for waiting in batch])
             return []
         try:
-            return self._record_some(batch, repeats)
+            # A batch must not lose to other nodes forever.
+            with self.paused() if repeats > LOST_LIMIT else nullcontext():
+                return self._record_some(batch, repeats)
         except StampsRefused:
             if self._may_stamp_again():
                 return batch
             wake([(waiting, NoStoreTime()) for waiting in batch])
-            return []
+        except StoreUnreachable as error:
+            wake([(waiting, error) for waiting in batch])
+        except _Lost as lost:
+            self._repeat(lost.commands, repeats + 1)
+            return batch[len(lost.commands) :]
+        return []
 
     def paused(self) -> AbstractContextManager[None]:
         """Keep other processes from appending meanwhile."""
@@ -112,7 +127,7 @@ class GroupCommit:
             return False
 
     def _record_some(self, batch: list[WaitingCommand], repeats: int) -> list[WaitingCommand]:
-        """Do the same. Raise `StampsRefused` while all callers still wait."""
+        """Do the same. Raise `StampsRefused` or `_Lost` while all callers still wait."""
         tried = _Tried(UnitOfWork(self._committed.cache, self._projection))
         try:
             self._decide(batch, tried)
@@ -164,7 +179,7 @@ class GroupCommit:
             case StampsRefused():
                 raise error
             case Conflict():
-                self._repeat(commands, repeats + 1)
+                raise _Lost(commands) from error
             case StoreFull() if self.give_up_reserve():
                 return batch  # some of it may be recorded without the reserve
             case StoreUnreachable():  # nothing was recorded, and the store has not failed
@@ -181,7 +196,7 @@ class GroupCommit:
                 if len(commands) == 1:
                     wake([(commands[0], error)])
                 else:
-                    self._repeat(commands, repeats)
+                    self._halve(commands, repeats)
         return batch[len(commands) :]
 
     def _append(self, tried: _Tried) -> int:
@@ -203,30 +218,25 @@ class GroupCommit:
             commands.labels(type(waiting.command).__name__, type(error).__name__).inc()
 
     def _repeat(self, batch: list[WaitingCommand], repeats: int) -> None:
-        if len(batch) == 1 and repeats > CONFLICT_LIMIT:
+        """Repeat it whole, as most conflicts are about one stream; halves would lose one by one."""
+        if repeats <= LOST_LIMIT + 1:
+            self._record_all(batch, repeats)
+        elif len(batch) > 1:
+            self._halve(batch, repeats)
+        elif repeats <= CONFLICT_LIMIT:
+            self._record_all(batch, repeats)
+        else:
             wake([(batch[0], ConcurrentChange())])
-            return
-        if len(batch) == 1 and repeats > LOST_LIMIT:
-            self._repeat_alone(batch, repeats)
-            return
+
+    def _halve(self, batch: list[WaitingCommand], repeats: int) -> None:
         middle = (len(batch) + 1) // 2
-        for half in (batch[:middle], batch[middle:]):
-            left = half
-            while left:
-                left = self.record(left, repeats)
+        self._record_all(batch[:middle], repeats)
+        self._record_all(batch[middle:], repeats)
 
-    def _repeat_alone(self, batch: list[WaitingCommand], repeats: int) -> None:
-        """Make other nodes wait: a command must not lose to them forever.
-
-        They do not wait for the store's time: raise `StampsRefused`, to be repeated beside them.
-        """
-        try:
-            with self.paused():
-                left = batch
-                while left:
-                    left = self._record_some(left, repeats)
-        except StoreUnreachable as error:
-            wake([(waiting, error) for waiting in batch])
+    def _record_all(self, batch: list[WaitingCommand], repeats: int) -> None:
+        left = batch
+        while left:
+            left = self.record(left, repeats)
 
     def _may_stamp_again(self) -> bool:
         """Return whether to repeat a batch with the time as the store says it now.

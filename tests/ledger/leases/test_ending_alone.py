@@ -59,9 +59,9 @@ def test_no_job_below_is_read(present: Present, monkeypatch: pytest.MonkeyPatch)
     present.opened.do(*(working(f"{child} elsewhere", "elsewhere") for child in CHILDREN))
     read_stream, read = StateCache._read_stream, []
 
-    def noted(cache: StateCache, stream: str, cursor: Cursor) -> CachedStream:
+    def noted(cache: StateCache, stream: str, cursor: Cursor, known: CachedStream) -> CachedStream:
         read.append(stream)
-        return read_stream(cache, stream, cursor)
+        return read_stream(cache, stream, cursor, known)
 
     monkeypatch.setattr(StateCache, "_read_stream", noted)
     present.ledger.exclusive(lambda _: present.ledger.forget()).result()

@@ -61,6 +61,7 @@ from ledger.store.tables.streams import (
     last_version,
     spans,
     stored_of,
+    stored_since,
     stream_events,
 )
 from ledger.store.whole_streams import tails
@@ -595,11 +596,23 @@ class Reading(_Suite):
             assert log.streams_of("drive") == there
             assert log.stream("drive-half") == []
             assert stored_of(cursor, "drive-half") == []
+            assert [stored_since(cursor, "drive-half", at) for at in (0, 1, 2)] == [None] * 3
             assert stream_events(cursor, "drive-half") == []
             assert [*spans(cursor, streams)] == there
             assert [stream for stream, _ in histories(cursor, streams, 6)] == there
             assert len(events_of_kind(cursor, "drive", 0)) == 4
             assert tails(cursor) == ["drive-half"]
+
+    def test_a_stream_is_read_on_from_a_version(self, store: Store) -> None:
+        store.append(batch(*(event("drive-a", version) for version in (1, 2, 3))))
+        store.append(batch(event("drive-b")))
+        with store.log() as log:
+            cursor = log.cursor()
+            stored = stored_of(cursor, "drive-a")
+            assert len(stored) == 3
+            since = [stored_since(cursor, "drive-a", at) for at in range(5)]
+            assert since == [stored, stored[1:], stored[2:], [], []]
+            assert stored_since(cursor, "drive-c", 0) is None
 
 
 class Showing(_Suite):

@@ -1,7 +1,7 @@
 """Another process writes to the ledger that a writer has cached."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -18,7 +18,9 @@ from ledger.domain.errors import AlreadyExists
 from ledger.domain.errors.drives import DriveBusy, DriveNotFound
 from ledger.domain.errors.jobs import JobOver, ProgressWentBack
 from ledger.domain.errors.store import ConcurrentChange
-from ledger.store.seam import Batch, Conflict, StampsRefused
+from ledger.store import state_cache
+from ledger.store.seam import Batch, Conflict, Cursor, StampsRefused
+from ledger.store.tables.streams import Stored, stored_since
 from ledger.store.writer import CONFLICT_LIMIT, LOST_LIMIT
 from tests.ledger.store.test_writer import drives, new_drive, together
 from tests.support.opened import Opened
@@ -30,6 +32,24 @@ def other(opened: Opened) -> Iterator[Opened]:
     """Another process's ledger over the same file."""
     with Opened(opened.file, environment=Foreseen(prefix="other")) as ledger:
         yield ledger
+
+
+def watch_pauses(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Whether others are kept from appending, as asked at any time."""
+    is_paused = False
+
+    @contextmanager
+    def paused() -> Iterator[None]:
+        nonlocal is_paused
+        assert not is_paused
+        is_paused = True
+        try:
+            yield
+        finally:
+            is_paused = False
+
+    monkeypatch.setattr(opened.ledger._writer._group, "paused", paused)
+    return lambda: is_paused
 
 
 def test_a_writer_does_not_conflict_with_itself(
@@ -114,8 +134,69 @@ def test_outdated_state_is_read_again_after_a_conflict(opened: Opened, other: Op
     opened.do(DeleteDrives(ME, ("d",)))
 
 
+@pytest.mark.parametrize("known", [1, 30])
+def test_only_what_others_have_added_is_read(
+    opened: Opened, other: Opened, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """However long the stream is: a job above thousands has as many events."""
+    opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    opened.do(*(UpdateProgress("j", 1, nth) for nth in range(1, known)))
+    other.do(UpdateProgress("j", 1, 40), UpdateProgress("j", 1, 50))
+    read: list[int] = []
+
+    def noted(cursor: Cursor, stream: str, version: int) -> list[Stored] | None:
+        stored = stored_since(cursor, stream, version)
+        read.append(len(stored or ()))
+        return stored
+
+    monkeypatch.setattr(state_cache, "stored_since", noted)
+    with pytest.raises(ProgressWentBack):
+        opened.do(UpdateProgress("j", 1, 45))
+    opened.do(UpdateProgress("j", 1, 60))
+    assert read == [2]
+    assert opened.replay().divergence is None
+
+
+async def test_a_batch_that_has_lost_is_repeated_whole(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Halves would lose one by one; after a few conflicts, others wait for it."""
+    seen: list[tuple[int, bool]] = []
+    is_paused = watch_pauses(opened, monkeypatch)
+    append = opened.store.append
+
+    def conflict(batch: Batch) -> int:
+        seen.append((len(batch.events), is_paused()))
+        if len(seen) <= LOST_LIMIT + 1:
+            raise Conflict
+        return append(batch)
+
+    monkeypatch.setattr(opened.store, "append", conflict)
+    await together(opened, *(new_drive(f"d{nth}") for nth in range(8)))
+    assert seen == [(8, False)] * (LOST_LIMIT + 1) + [(8, True)]
+
+
+async def test_a_command_that_always_conflicts_costs_nobody_else_a_command(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the batch conflicts although others wait, it is repeated in halves."""
+    append = opened.store.append
+
+    def conflict(batch: Batch) -> int:
+        if "drive-d5" in {event.originator_id for event in batch.events}:
+            raise Conflict
+        return append(batch)
+
+    monkeypatch.setattr(opened.store, "append", conflict)
+    outcomes = await together(opened, *(new_drive(f"d{nth}") for nth in range(8)))
+    refused = [nth for nth, outcome in enumerate(outcomes) if not isinstance(outcome, int)]
+    assert refused == [5]
+    assert isinstance(outcomes[5], ConcurrentChange)
+    assert drives(opened) == [f"d{nth}" for nth in range(8) if nth != 5]
+
+
 async def test_a_conflict_costs_nobody_else_a_command(opened: Opened, other: Opened) -> None:
-    """The batch is redone in parts; all that can be recorded is."""
+    """The batch is redone; all that can be recorded is."""
     opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
     other.do(UpdateProgress("j", 1, 40))
     commands = [new_drive(f"d{nth:02}") for nth in range(20)]
@@ -166,30 +247,20 @@ def test_nobody_waits_for_the_stores_time(opened: Opened, monkeypatch: pytest.Mo
     """Others pause for a command that has lost too often, but not while its stamps are refused."""
     group, append = opened.ledger._writer._group, opened.store.append
     errors_first = iter([Conflict] * (LOST_LIMIT + 1) + [StampsRefused] * 3)
-    is_paused = False
+    is_paused = watch_pauses(opened, monkeypatch)
     seen: list[tuple[str, bool]] = []
-
-    @contextmanager
-    def paused() -> Iterator[None]:
-        nonlocal is_paused
-        is_paused = True
-        try:
-            yield
-        finally:
-            is_paused = False
 
     def refuse(batch: Batch) -> int:
         error = next(errors_first, None)
-        seen.append(("recorded" if error is None else error.__name__, is_paused))
+        seen.append(("recorded" if error is None else error.__name__, is_paused()))
         if error is not None:
             raise error
         return append(batch)
 
     def may_stamp_again() -> bool:
-        seen.append(("waits", is_paused))
+        seen.append(("waits", is_paused()))
         return True
 
-    monkeypatch.setattr(group, "paused", paused)
     monkeypatch.setattr(group, "_may_stamp_again", may_stamp_again)
     monkeypatch.setattr(opened.store, "append", refuse)
     opened.do(new_drive("d"))
