@@ -82,7 +82,12 @@ class _Kept(Generic[B]):
         return found
 
     def replace(self, row: JobRow) -> None:
-        """Show a job anew, and all jobs above it, which show it."""
+        """Show a job anew, and all jobs above it, which show it.
+
+        What was read may be newer than a commit that is handed over after it.
+        """
+        if self._rows[row.uuid].last_modified > row.last_modified:
+            return
         self._rows[row.uuid] = row
         self._trees = {}
         job: str | None = row.uuid

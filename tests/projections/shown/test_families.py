@@ -56,6 +56,21 @@ def test_a_job_that_is_read_again_and_again_is_never_stale(told: Opened) -> None
     assert jobs.tree("late") is not None
 
 
+def test_what_is_shown_never_goes_back(opened: Opened) -> None:
+    """A commit may be handed over only after a read has met those behind it."""
+    opened.do(CreateJob(ME, "j", "x"), StartAttempt("j", 1, "w"))
+    commits: list[Commit] = []
+    opened.ledger.listen_here(commits.append)
+    opened.do(UpdateProgress("j", 1, 10), UpdateProgress("j", 1, 20))
+    jobs = Indexed(opened)
+    assert jobs.remembers("j") or jobs.tree("j")
+    for late in commits:
+        jobs.note(late)
+        tree = jobs.tree("j")
+        assert tree is not None
+        assert tree.job.progress == 20
+
+
 def test_only_what_changes_is_read_and_made_anew(opened: Opened) -> None:
     """A report makes the job and those above it; a new job has its whole tree read."""
     opened.do(CreateJob(ME, "p", "x"), CreateJob(ME, "other", "x"))
