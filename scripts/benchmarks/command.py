@@ -35,7 +35,6 @@ from scripts.benchmarks import (
     reads,
     rebuilds,
     reports,
-    runs,
     trees,
     updates,
 )
@@ -62,8 +61,8 @@ BENCHMARKS: dict[str, Callable[[Setting], Row]] = {
     "reports-by-hand": reports.reports_by_hand,
     "report-alone": reports.report_alone,
     "report-batches": reports.report_batches,
-    "run-true": runs.run_true,
-    "run-cat": runs.run_cat,
+    "run-true": commands.run_true,
+    "run-cat": commands.run_cat,
     "job-list": lists.job_list,
     "key-page": lists.key_page,
     "select-page": lists.select_page,

@@ -38,7 +38,6 @@ class Scale(NamedTuple):
     beating_jobs: int
     beat_seconds: int
     reports_each: int
-    registrations: int
     piped_bytes: int
     runs: int
 
@@ -73,7 +72,6 @@ FULL = Scale(
     beating_jobs=10_000,
     beat_seconds=60,
     reports_each=250,
-    registrations=2_000,
     piped_bytes=GIB,
     runs=15,
 )
@@ -107,7 +105,6 @@ QUICK = Scale(
     beating_jobs=600,
     beat_seconds=3,
     reports_each=40,
-    registrations=200,
     piped_bytes=64 * MIB,
     runs=3,
 )
