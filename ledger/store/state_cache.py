@@ -61,7 +61,7 @@ class StateCache:
         self._projection = projection
         self._streams = BoundedCache[CachedStream](CACHED_MAX, CACHED_BYTES, _stream_bytes)
         self._outdated = BoundedCache[CachedStream](CACHED_MAX, CACHED_BYTES, _stream_bytes)
-        """Streams as they were before others may have continued them."""
+        """Streams of jobs as they were before others may have continued them."""
         self._relations = BoundedCache[CachedRelations](CACHED_MAX, CACHED_BYTES, _relations_bytes)
         self._collided: set[str] = set()
         self._counts = HoldingCounts(store, projection)
@@ -143,10 +143,13 @@ class StateCache:
         return CachedStream(version + len(stored), state, self._projection.rows(state))
 
     def _outdate(self, stream: str) -> None:
-        """Read what came after the cached events before the stream is looked at again."""
+        """Read the stream again before it is looked at; of a job, what came after its events.
+
+        Any other may have been compacted since, and another begun by its name.
+        """
         cached = self._streams.get(stream)
-        if cached is not None:
-            self._streams.drop(stream)
+        self._streams.drop(stream)
+        if cached is not None and isinstance(cached.state, Job):
             self._outdated.put({stream: cached})
 
     def _read_relations(self, uuid: str, cursor: Cursor) -> CachedRelations:

@@ -157,6 +157,24 @@ def test_only_what_others_have_added_is_read(
     assert opened.replay().divergence is None
 
 
+def test_a_stream_whose_id_may_be_used_again_is_read_from_its_beginning(
+    opened: Opened, other: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the id of a job is spent: a drive may be gone, and another made by its name."""
+    opened.do(new_drive("d"))
+    other.do(DeleteDrives(ME, ("d",)))
+    asked: list[tuple[str, int]] = []
+
+    def noted(cursor: Cursor, stream: str, version: int) -> list[Stored] | None:
+        asked.append((stream, version))
+        return stored_since(cursor, stream, version)
+
+    monkeypatch.setattr(state_cache, "stored_since", noted)
+    with pytest.raises(DriveNotFound):
+        opened.do(DeleteDrives(ME, ("d",)))
+    assert {version for stream, version in asked if stream == "drive-d"} == {0}
+
+
 async def test_a_batch_that_has_lost_is_repeated_whole(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
