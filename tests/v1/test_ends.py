@@ -206,6 +206,8 @@ async def test_only_the_attempt_may_fail(v1: V1) -> None:
     assert (await v1.refused("POST", f"/jobs/{JOB}/end", {**DONE, "final": False}))[
         "field"
     ] == "final"
+    over = {"type": "attempt-over", "status": 409, "job": JOB, "attempt": 1}
+    assert await v1.refused("POST", f"/jobs/{JOB}/reports", {}) == over
     taken = await v1.post(f"/jobs/{JOB}/attempts", {"after": 1, "instance": "there"})
     assert (taken.status, taken.json["job"]["error"]) == (201, None)
 

@@ -13,6 +13,7 @@ STATUS = {
     "uuid-taken": 409,
     "attempt-taken": 409,
     "attempt-replaced": 409,
+    "attempt-over": 409,
     "job-over": 409,
     "job-forced": 409,
     "job-unknown": 404,
@@ -291,7 +292,7 @@ class Model:
         if said < job.attempt:
             raise Refused("attempt-replaced")
         if not job.works:
-            raise Refused("conflict")
+            raise Refused("attempt-over" if job.attempt else "conflict")
         job.lost = False
         job.done = job.done if done is None else done
         return {"accepted": True, "over": None}
