@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ledger.application import Ledger
 from ledger.domain.aggregates.job import Job
+from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.events.producers import JobTextsRemoved, ProgressReported
 from ledger.domain.producers.leases import Lease
@@ -95,7 +96,7 @@ class KnownJobs:
         self._ledger = ledger
         self._known: dict[str, Known] = {}
         self._over: deque[str] = deque()
-        """Jobs that have ended, of which most report no more."""
+        """Jobs that have ended, of which most report no more, or that were discarded."""
         ledger.listen(self.notice, lambda: bool(self._known))
         if ledger.shared:
             ledger.listen_here(self.notice)  # it is told at once, and of others' commits later
@@ -143,6 +144,9 @@ class KnownJobs:
     def notice(self, commit: Commit) -> None:
         """Follow what was committed. In the thread of whoever tells of it."""
         for stream, recorded in commit.events:
+            if isinstance(recorded.event, JobsDiscarded):
+                gone = (job for tree in recorded.event.trees for job in tree.jobs)
+                self._over += [job for job in gone if job in self._known]
             known = self._known.get(stream.removeprefix("job-"))
             state = commit.states.get(stream)
             if known is None or not isinstance(state, Job):

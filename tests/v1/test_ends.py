@@ -240,6 +240,7 @@ async def test_a_group_ends_once_it_is_sealed(v1: V1) -> None:
 async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
     """Its uuid is never used again; another account does not learn that it once was."""
     await began(v1, end=DONE)
+    assert (await v1.post(f"/jobs/{JOB}/reports", {})).json["over"] == "succeeded"
     retention = v1.service.retention
     await asyncio.to_thread(retention.set, timedelta(0), keep_last=0)
     await asyncio.to_thread(retention.run)
@@ -247,6 +248,7 @@ async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
     assert await v1.refused("GET", f"/jobs/{JOB}") == gone
     assert await v1.refused("GET", f"/jobs/{JOB}/control") == gone
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE) == gone
+    assert await v1.refused("POST", f"/jobs/{JOB}/reports", {}) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/end", DONE) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/cancel", {}) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/labels", {"set": {"a": "b"}}) == gone
