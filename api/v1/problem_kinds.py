@@ -36,6 +36,12 @@ PROBLEMS: Mapping[str, ProblemKind] = {
         "The job is at attempt `attempt`. Whoever made an earlier one must stop: two must not do"
         " the same work.",
     ),
+    "attempt-over": ProblemKind(
+        409,
+        "The attempt has failed",
+        "It was ended as failed, and the job waits for the next attempt. To go on, take the job up"
+        " with POST /api/v1/jobs/{uuid}/attempts, after `attempt`.",
+    ),
     "job-over": ProblemKind(
         409,
         "The job has ended",

@@ -82,6 +82,7 @@ _ERRORS: Mapping[type[Exception], _As] = {
     producers.AttemptReplaced: _As(
         "attempt-replaced", {"job": "job", "attempt": "current"}, _MUST_STOP
     ),
+    producers.AttemptOver: _As("attempt-over", {"job": "job", "attempt": "attempt"}),
     producers.JobForced: _As("job-forced", {"job": "job"}, _MUST_STOP),
     producers.EndedOtherwise: _As(
         "job-over", {"job": "job", "over": "ended", "reported": "reported"}

@@ -193,7 +193,7 @@ def represent(shown: ShownJob, live: Live = NOTHING_LIVE) -> Job:
         labels=dict(shown.labels),
         state=shown.state,
         done=row.ended is not None,
-        conditions=tuple(_conditions(shown, live.attempt)),
+        conditions=tuple(_conditions(shown, live)),
         outcome=outcome,
         reason=None if produced is None else produced.reason,
         late=None if produced is None else produced.late,
@@ -247,15 +247,18 @@ def _said(produced: Produced | None, live: LiveAttempt | None) -> ProgressReport
     return None if produced is None else produced.reported
 
 
-def _conditions(shown: ShownJob, live: LiveAttempt | None) -> Iterator[JobCondition]:
-    """Yield what is recorded, and what only the lease says."""
-    recorded = {each.type for each in shown.conditions}
+def _conditions(shown: ShownJob, live: Live) -> Iterator[JobCondition]:
+    """Yield what is recorded, what only the lease says, and what follows from a job above."""
+    recorded, attempt = {each.type for each in shown.conditions}, live.attempt
     for each in shown.conditions:
         yield JobCondition(each.type, timestamp(each.since))
-    if live is not None and live.lost is not None and "lost" not in recorded:
-        yield JobCondition("lost", timestamp(live.lost))
-    if live is not None and live.waiting is not None and "waiting" not in recorded:
-        yield JobCondition("waiting", timestamp(live.waiting.since))
+    if attempt is not None and attempt.lost is not None and "lost" not in recorded:
+        yield JobCondition("lost", timestamp(attempt.lost))
+    if attempt is not None and attempt.waiting is not None and "waiting" not in recorded:
+        yield JobCondition("waiting", timestamp(attempt.waiting.since))
+    stop = live.cancel if shown.job.ended is None else None
+    if stop is not None and "cancel_requested" not in recorded:
+        yield JobCondition("cancel_requested", stop.requested_at)
 
 
 def _attempt(produced: Produced | None, live: LiveAttempt | None) -> JobAttempt | None:

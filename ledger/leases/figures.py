@@ -82,3 +82,10 @@ def last_report(lease: Lease) -> ProgressReported | None:
     """Return the newest report; its words are not for the record."""
     figures = figures_of(lease)
     return None if figures is None else figures.report
+
+
+def newest(one: Figures | None, other: Figures | None) -> Figures | None:
+    """Return the figures that came last, of what two processes know."""
+    if one is None or other is None:
+        return other or one
+    return one if one.report.happened_at > other.report.happened_at else other

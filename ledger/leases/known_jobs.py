@@ -7,17 +7,21 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from ledger.application import Ledger
 from ledger.domain.aggregates.job import Job
+from ledger.domain.events.housekeeping import JobsDiscarded
 from ledger.domain.events.jobs import job_stream
 from ledger.domain.events.producers import JobTextsRemoved, ProgressReported
 from ledger.domain.producers.leases import Lease
-from ledger.leases.figures import Figures, Waiting, figures_of, waiting_of
+from ledger.leases.figures import Figures, Waiting, figures_of, newest, waiting_of
 from ledger.store.seam import Commit
 from ledger.store.tables import leases
+
+T = TypeVar("T", int, datetime)
 
 KNOWN_MOST = 50_000
 PER_SECOND, BURST = 5, 20
@@ -55,6 +59,20 @@ class Known:
         self.live = self.buffered = self.figures = self.heard = self.recorded = None
         self.waiting = self.told = None
 
+    def keep(self, before: "Known") -> None:
+        """Keep what the attempt has said here before: it may not be written yet."""
+        self.lacks, self.at_s = before.lacks, before.at_s
+        if before.attempt != self.attempt:
+            return
+        self.live = _later(self.live, before.live)
+        self.buffered = _later(self.buffered, before.buffered)
+        self.figures = newest(self.figures, before.figures)
+        if before.heard is not None and (self.heard is None or self.heard <= before.heard):
+            self.heard, self.waiting = before.heard, before.waiting
+        self.recorded, self.told = _later(self.recorded, before.recorded), before.told
+        if before.unsaid:
+            self.drop_words()
+
     def drop_words(self) -> None:
         """Forget the message: the words of the job were removed. A held beat may still have it."""
         if self.figures is not None:
@@ -78,7 +96,7 @@ class KnownJobs:
         self._ledger = ledger
         self._known: dict[str, Known] = {}
         self._over: deque[str] = deque()
-        """Jobs that have ended, of which most report no more."""
+        """Jobs that have ended, of which most report no more, or that were discarded."""
         ledger.listen(self.notice, lambda: bool(self._known))
         if ledger.shared:
             ledger.listen_here(self.notice)  # it is told at once, and of others' commits later
@@ -114,9 +132,21 @@ class KnownJobs:
         """Read it anew the next time."""
         self._known.pop(uuid, None)
 
+    async def look_again(self, uuid: str) -> Known:
+        """Return the job as it is in the store."""
+        before = self.get(uuid)
+        self.forget(uuid)
+        known = await self.find(uuid)
+        if before is not None:
+            known.keep(before)
+        return known
+
     def notice(self, commit: Commit) -> None:
         """Follow what was committed. In the thread of whoever tells of it."""
         for stream, recorded in commit.events:
+            if isinstance(recorded.event, JobsDiscarded):
+                gone = (job for tree in recorded.event.trees for job in tree.jobs)
+                self._over += [job for job in gone if job in self._known]
             known = self._known.get(stream.removeprefix("job-"))
             state = commit.states.get(stream)
             if known is None or not isinstance(state, Job):
@@ -147,6 +177,10 @@ class KnownJobs:
     def _make_room(self) -> None:
         while len(self._known) > KNOWN_MOST:
             del self._known[next(iter(self._known))]
+
+
+def _later(one: T | None, other: T | None) -> T | None:
+    return max((each for each in (one, other) if each is not None), default=None)
 
 
 def _take_over(known: Known, lease: Lease | None) -> None:

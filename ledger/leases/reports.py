@@ -20,6 +20,7 @@ from ledger.domain.aggregates.produced import Produced
 from ledger.domain.errors import Refusal
 from ledger.domain.errors.jobs import JobDiscarded, JobNotFound, JobOver
 from ledger.domain.errors.producers import (
+    AttemptOver,
     AttemptReplaced,
     AttemptTaken,
     JobForced,
@@ -32,7 +33,15 @@ from ledger.domain.producers.leases import Lease, lease_of
 from ledger.domain.producers.progress import STALEST, becomes_event, percent
 from ledger.domain.producers.stops import Stop, asked_to_stop
 from ledger.domain.producers.texts import SALT_BYTES, Words, text_of
-from ledger.leases.figures import Figures, Waiting, encode, figures_after, figures_of, waiting_of
+from ledger.leases.figures import (
+    Figures,
+    Waiting,
+    encode,
+    figures_after,
+    figures_of,
+    newest,
+    waiting_of,
+)
 from ledger.leases.held_beats import HeldBeats, boot_time_s
 from ledger.leases.known_jobs import Known, KnownJobs
 from ledger.store.tables import leases, spent_ids
@@ -126,19 +135,20 @@ class Reporting:
     async def take(self, report: Report, by: Caller) -> Answer:
         """Take a report.
 
-        Raise `JobNotFound`, `JobDiscarded`, `AttemptReplaced`, `JobForced`, `NobodyWorks`, or
-        `StoreFailed`.
+        Raise `JobNotFound`, `JobDiscarded`, `AttemptReplaced`, `AttemptOver`, `JobForced`,
+        `NobodyWorks`, or `StoreFailed`.
         """
+        is_fresh = self._known.get(report.job) is None
         for _ in range(_TRIES):
-            was_known = self._known.get(report.job) is not None
             try:
                 return await self._take(report, by)
             except _Moved:
                 pass
-            except (AttemptTaken, NobodyWorks):  # another process may have begun the attempt
-                if not was_known:
-                    raise
-            self._known.forget(report.job)
+            except (AttemptTaken, AttemptOver, NobodyWorks):
+                if is_fresh:
+                    raise  # otherwise another process may have begun the attempt
+            await self._known.look_again(report.job)
+            is_fresh = True
         raise StoreUnreachable(f"job {report.job} changes all the time")
 
     async def drop_words(self, job: str) -> None:
@@ -162,8 +172,10 @@ class Reporting:
             await self._go_on(report, attempt, job.attempt, by)
             raise _Moved
         _check_attempt(job, attempt)
-        if produced.queued or produced.is_group or not job.attempt:
+        if produced.is_group or not job.attempt:
             raise NobodyWorks(job.uuid)
+        if produced.queued:
+            raise AttemptOver(job.uuid, attempt)
         known.begin(attempt)
         if known.recorded is None:
             known.recorded = job.last_modified
@@ -269,8 +281,7 @@ class Reporting:
 
     async def _look_again(self, job: Job) -> None:
         """Read the job that was not renewed; raise `_Moved` if it is not what it was known as."""
-        self._known.forget(job.uuid)
-        now = (await self._known.find(job.uuid)).job
+        now = (await self._known.look_again(job.uuid)).job
         if now is None or _standing(now) != _standing(job):
             raise _Moved
 
@@ -338,7 +349,7 @@ class Reporting:
         if known is None or known.heard is None or known.attempt != lease.attempt:
             return live
         heard = known.heard if lease.heard is None else max(known.heard, lease.heard)
-        return replace(live, heard=heard, figures=_newest(live.figures, known.figures))
+        return replace(live, heard=heard, figures=newest(live.figures, known.figures))
 
 
 def _expires_in_s(report: Report, produced: Produced, now: datetime) -> float | None:
@@ -440,13 +451,6 @@ def _is_recorded(figures: Figures, recorded: ProgressReported) -> bool:
 
 
 _KEPT = ("done", "total", "unit", "total_is", "items", "phase")
-
-
-def _newest(one: Figures | None, other: Figures | None) -> Figures | None:
-    """Return the figures that came last, of what two processes know."""
-    if one is None or other is None:
-        return other or one
-    return one if one.report.happened_at > other.report.happened_at else other
 
 
 def _highest(one: int | None, other: int | None) -> int | None:

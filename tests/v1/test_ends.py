@@ -206,6 +206,8 @@ async def test_only_the_attempt_may_fail(v1: V1) -> None:
     assert (await v1.refused("POST", f"/jobs/{JOB}/end", {**DONE, "final": False}))[
         "field"
     ] == "final"
+    over = {"type": "attempt-over", "status": 409, "job": JOB, "attempt": 1}
+    assert await v1.refused("POST", f"/jobs/{JOB}/reports", {}) == over
     taken = await v1.post(f"/jobs/{JOB}/attempts", {"after": 1, "instance": "there"})
     assert (taken.status, taken.json["job"]["error"]) == (201, None)
 
@@ -238,6 +240,7 @@ async def test_a_group_ends_once_it_is_sealed(v1: V1) -> None:
 async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
     """Its uuid is never used again; another account does not learn that it once was."""
     await began(v1, end=DONE)
+    assert (await v1.post(f"/jobs/{JOB}/reports", {})).json["over"] == "succeeded"
     retention = v1.service.retention
     await asyncio.to_thread(retention.set, timedelta(0), keep_last=0)
     await asyncio.to_thread(retention.run)
@@ -245,6 +248,7 @@ async def test_a_discarded_job_is_gone_for_its_owner_alone(v1: V1) -> None:
     assert await v1.refused("GET", f"/jobs/{JOB}") == gone
     assert await v1.refused("GET", f"/jobs/{JOB}/control") == gone
     assert await v1.refused("PUT", f"/jobs/{JOB}", HERE) == gone
+    assert await v1.refused("POST", f"/jobs/{JOB}/reports", {}) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/end", DONE) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/cancel", {}) == gone
     assert await v1.refused("POST", f"/jobs/{JOB}/labels", {"set": {"a": "b"}}) == gone

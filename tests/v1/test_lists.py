@@ -109,12 +109,32 @@ async def test_a_job_is_shown_in_lists_as_by_itself(v1: V1, family: dict[str, st
     assert shown[family["clone"]]["state"] == "queued"
 
 
+async def test_who_is_asked_to_stop_through_a_job_above_is_found_and_shown(
+    v1: V1, family: dict[str, str]
+) -> None:
+    """Nothing is recorded of it, also of what registers later; what cannot stop is not asked."""
+    below = await registered(v1, parent=family["nas"])
+    assert (await v1.post(f"/jobs/{family['nas']}/cancel", {})).status == 202
+    later = await registered(v1, parent=below)
+    await registered(v1, parent=below, cancellable=False)
+    assert await listed(v1, condition="cancel_requested") == [later, below, family["nas"]]
+    assert await listed(v1, condition=["lost", "cancel_requested"], limit=1) == [
+        *(later, below, family["nas"])
+    ]
+    assert await listed(v1, parent=below, condition="cancel_requested") == [later]
+    shown = (await v1.get(f"/jobs/{later}")).json
+    (condition,) = shown["conditions"]
+    assert condition == {"type": "cancel_requested", "since": shown["cancel"]["requested_at"]}
+    await ended(v1, later)
+    assert await listed(v1, parent=below, condition="cancel_requested") == []
+
+
 async def test_conditions_are_found_as_they_are_shown(v1: V1, family: dict[str, str]) -> None:
     assert (await v1.post(f"/jobs/{family['nas']}/cancel", {})).status == 202
     assert await listed(v1, condition="cancel_requested") == [family["nas"]]
     running = await registered(v1, parent=family["nas"])
     await ended(v1, family["nas"])
-    assert await listed(v1, condition="cancel_requested") == []
+    assert await listed(v1, condition="cancel_requested") == [running]
     assert await listed(v1, condition="children_running") == [family["nas"]]
     await ended(v1, running)
     assert await listed(v1, condition="children_running") == []

@@ -38,6 +38,7 @@ TOLD: list[tuple[Exception, int, str, dict[str, object]]] = [
     (producers.TooManyChildren(JOB, 9), 422, "bad-value", {"limit": 9}),
     (producers.NotCancellable(JOB, "nas"), 409, "not-cancellable", {"job": JOB, "host": "nas"}),
     (producers.Reserved("drive_clone"), 422, "bad-value", {"field": "operation"}),
+    (producers.AttemptOver(JOB, 1), 409, "attempt-over", {"job": JOB, "attempt": 1}),
     (producers.NobodyWorks(JOB), 409, "conflict", {}),
     (jobs.LabelsFixed(JOB, 200), 422, "bad-value", {"field": "labels", "limit": 200}),
     (QuotaExceeded("jobs-kept", 5), 403, "quota", {"quota": "jobs-kept", "limit": 5}),

@@ -81,6 +81,14 @@ class AttemptReplaced(WrongState):
         self.job, self.current = job, current
 
 
+class AttemptOver(WrongState):
+    """The attempt has failed, as was reported; the job waits for somebody to take it up."""
+
+    def __init__(self, job: str, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} of job {job} has failed; take the job up to go on")
+        self.job, self.attempt = job, attempt
+
+
 class JobForced(WrongState):
     """An operator has ended the record of the job; its producer must stop."""
 

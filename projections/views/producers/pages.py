@@ -5,6 +5,7 @@ order of (created, uuid); the others are looked up for each job on the way. By t
 ended, jobs are only asked for in that order, and then all requirements are looked up.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime
 from heapq import merge
@@ -13,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from ledger.store.log import streamed
 from ledger.store.parameters import marks, timestamp
-from projections.facets import CONDITION, KEYS, facet_value
+from projections.facets import CONDITION, KEYS, STATE, facet_value
 from projections.views import walks
 from projections.views.reader import Reader
 from projections.views.walks import Key, Step, step_of
@@ -151,11 +152,27 @@ def _arms(owner: str, lead: Requirement | None, place: Order, g: int) -> list[_A
         ended = " AND ended IS NOT NULL" if place == "ended" else ""
         return [_Arm(f"jobs_g{g}", f"owner = ?{ended}", [owner])]
     values = _stored(lead)
+    if lead.key == CONDITION:
+        return [_labelled(owner, *facet, g) for value in values for facet in _may_meet(value)]
     if lead.key in _COLUMNS:  # the `||` makes it go by the tree, not by all that the account has
         where = f"{_COLUMNS[lead.key]} = ? AND owner || '' = ?"
         return [_Arm(f"jobs_g{g}", where, [value, owner]) for value in values]
-    where = "owner = ? AND key = ? AND value = ?"
-    return [_Arm(f"labels_g{g}", where, [owner, lead.key, value]) for value in values]
+    return [_labelled(owner, lead.key, value, g) for value in values]
+
+
+def _labelled(owner: str, key: str, value: str, g: int) -> _Arm:
+    return _Arm(f"labels_g{g}", "owner = ? AND key = ? AND value = ?", [owner, key, value])
+
+
+def _may_meet(condition: str) -> Iterator[tuple[str, str]]:
+    """Yield the facets of jobs that may meet the condition.
+
+    Nothing is recorded of a job below one that was asked to stop, so it is any that is not over.
+    """
+    if condition == _ASKED:
+        yield from ((STATE, "running"), (STATE, "queued"))
+    else:
+        yield CONDITION, condition
 
 
 def _bounds(place: Order, wanted: Wanted, key: Key | None) -> tuple[str, list[str]]:
@@ -186,7 +203,8 @@ def _check(requirement: Requirement, now: datetime, g: int) -> tuple[str, list[s
         return f"NOT {found})", [key, *given]
     if not _needs_look(requirement):
         return f"{found})", [key, *given]
-    return f"{found} AND {_look(g)})", [key, *given, timestamp(now)]
+    looked, parameters = f"{found} AND {_look(g)})", [key, *given, timestamp(now)]
+    return (f"({looked} OR {_asked_above(g)})" if _ASKED in given else looked), parameters
 
 
 def _stored(requirement: Requirement) -> list[str]:
@@ -199,7 +217,8 @@ def _needs_look(requirement: Requirement) -> bool:
     return requirement.key == CONDITION and bool({*requirement.values} & {*_LOOKED_UP})
 
 
-_LOOKED_UP = ("overdue", "children_running")
+_ASKED = "cancel_requested"
+_LOOKED_UP = ("overdue", "children_running", _ASKED)
 
 
 def _look(g: int) -> str:
@@ -210,4 +229,20 @@ def _look(g: int) -> str:
         f" WHEN 'children_running' THEN EXISTS (SELECT 1 FROM jobs_g{g} AS below"
         "  WHERE below.parent = looked_at.uuid AND below.state = 'started')"
         " ELSE true END"
+    )
+
+
+def _asked_above(g: int) -> str:
+    """Return whether the job is to stop because of one above it.
+
+    The rule is that of `ledger.domain.producers.stops.asked_to_stop`.
+    """
+    parent = f"(SELECT above.parent FROM jobs_g{g} AS above WHERE above.uuid = line.parent)"
+    return (
+        "EXISTS (WITH RECURSIVE line (uuid, parent) AS ("
+        f" SELECT this.uuid, this.parent FROM jobs_g{g} AS this WHERE this.uuid = looked_at.uuid"
+        "  AND this.ended IS NULL AND (this.cancellable = 1 OR this.unattended = 1)"
+        f" UNION ALL SELECT line.parent, {parent} FROM line WHERE line.parent IS NOT NULL)"
+        f" SELECT 1 FROM line JOIN stops_g{g} AS stop ON stop.job = line.uuid"
+        " WHERE line.uuid <> looked_at.uuid AND stop.below = 1)"
     )

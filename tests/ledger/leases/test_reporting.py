@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from ledger.domain.errors.jobs import JobNotFound
-from ledger.domain.errors.producers import AttemptReplaced, AttemptTaken, JobForced, NobodyWorks
+from ledger.domain.errors.producers import (
+    AttemptOver,
+    AttemptReplaced,
+    AttemptTaken,
+    JobForced,
+    NobodyWorks,
+)
 from ledger.domain.errors.store import StoreUnreachable
 from ledger.domain.events.jobs import JobCancelled
 from ledger.domain.events.producers import (
@@ -349,6 +355,21 @@ async def test_a_report_that_was_not_answered_counts_when_it_is_said_again(
     assert live.report.done == 10
 
 
+async def test_a_refused_report_takes_nothing_back_that_another_has_said(
+    present: Present, node: Node
+) -> None:
+    """The job is read anew, but what was said may only be in memory."""
+    present.opened.do(working())
+    await node.report(said=says(done=1, total=1000), seq=7)
+    await node.report(said=says(done=2, total=1000), seq=8)
+    with pytest.raises(AttemptTaken):
+        await node.report(attempt=2, holder=None)
+    figures = node.live().figures
+    assert figures is not None
+    assert figures.report.done == 2
+    assert (await node.report(said=says(done=1, total=1000), seq=8)).duplicate
+
+
 async def test_what_an_attempt_waits_for_is_not_over_by_an_older_report(
     present: Present, node: Node
 ) -> None:
@@ -380,7 +401,7 @@ async def test_a_report_that_meets_the_end_or_a_failure_is_not_accepted(
         ]
         present.opened.do(*lost, LoseProducer("l", 1), TakeUpJob("m", 0, HERE))
         assert (await node.report("j")).over == "failed"
-        with pytest.raises(NobodyWorks):
+        with pytest.raises(AttemptOver):
             await node.report("k")
         assert (await node.report("m", attempt=1)).accepted
 
@@ -599,8 +620,8 @@ async def test_an_attempt_that_the_ledger_does_not_know_goes_on(
 async def test_nobody_reports_on_a_job_in_the_queue(present: Present, node: Node) -> None:
     """Before its first attempt, and after one that has failed."""
     present.opened.do(queued("new"), working(), FailAttempt("j", JobAttemptFailed(1, START)))
-    for uuid in ("new", "j"):
-        with pytest.raises(NobodyWorks):
+    for uuid, refusal in (("new", NobodyWorks), ("j", AttemptOver)):
+        with pytest.raises(refusal):
             await node.report(uuid)
 
 

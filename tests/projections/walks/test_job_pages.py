@@ -315,7 +315,7 @@ class Pages(RuleBasedStateMachine):
         has = set()
         if produced.lost_since is not None:
             has.add("lost")
-        if produced.cancel is not None and not job.ended:
+        if not job.ended and any(map(_stops, [job, *self._lineage(job)])):
             has.add("cancel_requested")
         deadline = timedelta(seconds=produced.registered.limits.deadline_s or 0)
         if job.current is not None and not job.ended and job.created + deadline <= NOW:
@@ -323,6 +323,18 @@ class Pages(RuleBasedStateMachine):
         if job.ended and any(each.parent == job.uuid and not each.ended for each in self._here()):
             has.add("children_running")
         return has
+
+    def _lineage(self, job: Job) -> Iterator[Job]:
+        """Yield the jobs above it."""
+        if job.parent is not None:
+            yield self.jobs[job.parent]
+            yield from self._lineage(self.jobs[job.parent])
+
+
+def _stops(job: Job) -> bool:
+    """Whether it is asked to stop with all that is below it, or has failed above it."""
+    produced = job.produced
+    return produced is not None and (produced.cancel is not None or produced.outcome == "failed")
 
 
 def _time(seconds: int | None) -> datetime | None:

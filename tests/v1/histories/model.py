@@ -13,6 +13,7 @@ STATUS = {
     "uuid-taken": 409,
     "attempt-taken": 409,
     "attempt-replaced": 409,
+    "attempt-over": 409,
     "job-over": 409,
     "job-forced": 409,
     "job-unknown": 404,
@@ -123,11 +124,30 @@ class Job:
             yield self.above
             yield from self.above.lineage()
 
+    @property
+    def unattended(self) -> bool:
+        return not self.over and (self.queued or (self.said.is_group and not self.sealed))
+
+    @property
+    def asked(self) -> bool | None:
+        """Whether it has had its time to stop; None if it is not asked to."""
+        if not (self.said.cancellable or self.unattended):
+            return None
+        asking = [] if self.cancel is None else [self.cancel]
+        for above in self.lineage():
+            if above.cancel is not None:
+                if above.cancel.cascade or above.stops_below:
+                    asking.append(above.cancel)
+            elif above.over and (above.stops_below or above.outcome in ("failed", "cancelled")):
+                asking.append(Request(cascade=True, grace_is_over=False))
+        return any(each.grace_is_over for each in asking) if asking else None
+
     def conditions(self) -> set[str]:
         found = {
             "lost": self.lost and not self.over,
             "waiting": self.waiting and not self.over,
-            "cancel_requested": self.cancel is not None and not self.over,
+            "cancel_requested": not self.over
+            and (self.cancel is not None or self.asked is not None),
             "children_running": self.over and any(not child.over for child in self.children),
         }
         return {name for name, holds in found.items() if holds}
@@ -291,7 +311,7 @@ class Model:
         if said < job.attempt:
             raise Refused("attempt-replaced")
         if not job.works:
-            raise Refused("conflict")
+            raise Refused("attempt-over" if job.attempt else "conflict")
         job.lost = False
         job.done = job.done if done is None else done
         return {"accepted": True, "over": None}
@@ -354,7 +374,7 @@ class Model:
             raise Refused("attempt-replaced")
 
     def _finish(self, job: Job, outcome: str, reason: str | None = None) -> None:
-        job.asked_when_it_ended = self._asked(job) is not None
+        job.asked_when_it_ended = job.asked is not None
         job.outcome, job.reason = outcome, reason
         job.works = False
         if job.above is not None and job.above.said.is_group and not job.above.over:
@@ -416,7 +436,7 @@ class Model:
         if job.lost:
             self._finish(job, "failed", "lost")
             return 202
-        if not self._asked(job):
+        if not job.asked:
             raise Refused("grace-not-over")
         self._finish(job, "cancelled", "forced")
         return 202
@@ -427,31 +447,10 @@ class Model:
             raise Refused("job-over")
         return 200
 
-    def _asked(self, job: Job) -> bool | None:
-        """Return whether it has had its time to stop; None if it is not asked to."""
-        if not (job.said.cancellable or self._unattended(job)):
-            return None
-        asking = [] if job.cancel is None else [job.cancel]
-        for above in job.lineage():
-            if above.cancel is not None:
-                if above.cancel.cascade or above.stops_below:
-                    asking.append(above.cancel)
-            elif above.over and (above.stops_below or above.outcome in ("failed", "cancelled")):
-                asking.append(Request(cascade=True, grace_is_over=False))
-        return any(each.grace_is_over for each in asking) if asking else None
-
-    @staticmethod
-    def _unattended(job: Job) -> bool:
-        return not job.over and (job.queued or (job.said.is_group and not job.sealed))
-
     def settle(self) -> None:
         """Stop what nobody works on and is asked to stop: the service does so by itself."""
         while True:
-            found = [
-                job
-                for job in self.jobs.values()
-                if self._unattended(job) and self._asked(job) is not None
-            ]
+            found = [job for job in self.jobs.values() if job.unattended and job.asked is not None]
             if not found:
                 return
             for job in found:
