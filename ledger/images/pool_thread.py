@@ -118,7 +118,7 @@ class Owed:
             with patience.waiting():
                 wait([self._future], timeout=left_s)
         if self._future.done():
-            self._future.result()
+            self._end()
 
     def __await__(self) -> Generator[Any, None, None]:
         return self.answered(Patience()).__await__()
@@ -131,7 +131,10 @@ class Owed:
             with patience.waiting():
                 await asyncio.wait([answered], timeout=left_s)
         if answered.done():
-            await answered
+            self._end()
+
+    def _end(self) -> None:
+        self._future.result()
 
     def _left_s(self, patience: Patience) -> float:
         """Return how long to wait still; 0 to go on without it."""
@@ -141,8 +144,9 @@ class Owed:
 class OwedByPool(Owed):
     """Whoever needs it gets `PoolSilent` once the pool has been silent for `SILENCE_S`.
 
-    Or once they have no patience left. Whoever does not need it goes on without it after
-    `PASSED_OVER_S`, even if the pool only has much to do.
+    Or once they have no patience left; then the pool is not asked for them, if that has not begun.
+    Whoever does not need it goes on without it after `PASSED_OVER_S`, even if the pool only has
+    much to do. Others may wait for that.
     """
 
     def __init__(self, thread: PoolThread, future: Future[None], *, needed: bool) -> None:
@@ -151,6 +155,11 @@ class OwedByPool(Owed):
         self._needed = needed
         self._asked_at = thread.elapsed_s()
 
+    def _end(self) -> None:
+        if self._future.cancelled():
+            raise PoolSilent(self._thread.pool)
+        super()._end()
+
     def _left_s(self, patience: Patience) -> float:
         if not self._needed:
             waited_s = self._thread.elapsed_s() - self._asked_at
@@ -158,6 +167,7 @@ class OwedByPool(Owed):
             return max(0.0, min(left_s, patience.left_s))
         left_s = min(SILENCE_S - self._thread.silent_s, patience.left_s)
         if left_s <= 0:
+            self._future.cancel()
             raise PoolSilent(self._thread.pool)
         return min(left_s, threading.TIMEOUT_MAX)
 

@@ -51,7 +51,7 @@ FREELY = Freely()
 
 
 class BesideCommits:
-    """The steps of all copies into one pool: one that hangs does not hold up others."""
+    """The steps of all copies from one pool to another: a pool that hangs holds up no others."""
 
     def __init__(self, commits: Commits) -> None:
         self._commits = commits

@@ -50,8 +50,8 @@ class Surveys:
 
     def __init__(self, surveyor: Surveyor) -> None:
         self._surveyor = surveyor
-        self._needed: dict[str, Images] = {}
-        """The images that the last clone of a source needed."""
+        self._needed: dict[tuple[str, str], Images] = {}
+        """The images that an account's last clone of a source needed: nobody has others' read."""
 
     async def surveyed(self, command: Command, attempt: Callable[[ImageData], Awaitable[T]]) -> T:
         """Return what `attempt` does with the command, as `surveyed` does."""
@@ -72,7 +72,7 @@ class Surveys:
     def _begin(self, command: Command) -> "_Survey":
         if not isinstance(command, CloneDrive | CloneServer):
             return _Survey(self._surveyor)
-        source = command.source
+        source = command.owner, command.source
 
         def remember(images: Images) -> None:
             if len(self._needed) >= REMEMBERED_MAX:

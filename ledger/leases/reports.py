@@ -334,7 +334,7 @@ class Reporting:
         lease = await asyncio.to_thread(self._ledger.read, lambda cursor: leases.find(cursor, uuid))
         if lease is None or lease.attempt != known.attempt:
             return known.figures
-        return _newest(figures_of(lease), known.figures)
+        return newest(figures_of(lease), known.figures)
 
     async def stop_of(self, job: Job) -> Stop | None:
         """Return why a job is asked to stop, as this process knows of it now."""

@@ -20,6 +20,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 from ledger.application import Ledger
 from ledger.domain.aggregates.drive import Drive
@@ -73,7 +74,10 @@ class JobWorker:
             name: ThreadPoolExecutor(copying.per_pool, thread_name_prefix=f"copy-{name}")
             for name in pools
         }
-        self._steps = {name: BesideCommits(ledger.commits_under_way) for name in pools}
+        self._steps = {
+            between: BesideCommits(ledger.commits_under_way) for between in product(pools, repeat=2)
+        }
+        """By the pools from which and to which is copied."""
 
     def start(self, unfinished: Iterable[str]) -> None:
         """Resume the jobs that an earlier process left, and from now on do every new one."""
@@ -233,7 +237,7 @@ class JobWorker:
             pools=self._pools,
             copying=self._copying,
             on_moved=self._note_moved,
-            steps=self._steps.get((destination or source).pool, FREELY),
+            steps=self._steps.get((source.pool, (destination or source).pool), FREELY),
             stop=stop,
         )
         try:

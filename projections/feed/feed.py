@@ -196,6 +196,11 @@ class Feed:
         for subscriber in tuple(self._subscribers.get(account, ())):
             subscriber.leave(reason)
 
+    def call_soon(self, call: Callable[[], object]) -> None:
+        """Have it called in the event loop, in any thread; in vain once the loop has ended."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call)
+
     # Changes
 
     def is_followed(self) -> bool:

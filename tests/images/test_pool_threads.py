@@ -61,7 +61,6 @@ async def test_whoever_needs_a_pool_that_hangs_is_refused(hanging: Hanging) -> N
         hanging.thread.ask(lambda: None)
     hanging.now = 0.0
     hanging.released.set()
-    await behind
     await hanging.thread.ask(lambda: None)
 
 
@@ -115,6 +114,18 @@ async def test_who_has_no_patience_left_waits_for_no_pool(hanging: Hanging) -> N
     wish.wait(patience)
     await wish.answered(patience)
     assert not wish.has_begun
+
+
+def test_a_pool_is_not_asked_for_those_who_have_given_up(hanging: Hanging) -> None:
+    """Else it would be asked for all of them, and whoever comes then would give up as well."""
+    asked: list[str] = []
+    hanging.hang()
+    for_nobody = hanging.thread.ask(lambda: asked.append("for nobody"))
+    with pytest.raises(PoolSilent):
+        for_nobody.wait(Patience(0.0))
+    hanging.released.set()
+    hanging.thread.ask(lambda: asked.append("for somebody")).wait()
+    assert asked == ["for somebody"]
 
 
 class Asked(Owed):

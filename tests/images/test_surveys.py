@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from ledger.domain.aggregates.job import Job
-from ledger.domain.commands.drives import CreateDrives, MarkDriveReady, NewDrive
+from ledger.domain.commands.drives import CloneDrive, CreateDrives, MarkDriveReady, NewDrive
 from ledger.domain.commands.servers import (
     CloneServer,
     CreateServers,
@@ -16,12 +16,13 @@ from ledger.domain.commands.servers import (
     NewServer,
     ServerEdit,
 )
+from ledger.domain.errors.drives import DriveNotFound
 from ledger.domain.events.jobs import job_stream
 from ledger.images.pool_thread import Owed
 from ledger.images.surveys import Images
 from ledger.store.seam import Cursor
 from tests.support.opened import Opened
-from tests.support.world import ME, Foreseen, disk, machine, mount
+from tests.support.world import ME, SOMEBODY_ELSE, Foreseen, disk, machine, mount
 
 T = TypeVar("T")
 
@@ -72,6 +73,15 @@ def clone(opened: Opened) -> list[int | None]:
     assert isinstance(job, Job)
     disks = [opened.current(job_stream(child.uuid)) for child in job.children]
     return [each.bytes_total for each in disks if isinstance(each, Job)]
+
+
+def test_nobody_has_images_of_another_account_read(opened: Opened, pools: Asked) -> None:
+    """How long that takes would tell that there is such a drive."""
+    opened.do(CloneDrive(ME, "a", "mine", "my-job"))
+    pools.asked.clear()
+    with pytest.raises(DriveNotFound):
+        opened.do(CloneDrive(SOMEBODY_ELSE, "a", "theirs", "their-job"))
+    assert pools.asked == []
 
 
 def test_what_the_last_clone_of_a_source_needed_is_read_beforehand(

@@ -1,6 +1,5 @@
 """`/jobs/`: running and ended jobs. All that a client can do to a job is to cancel it."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -66,7 +65,7 @@ class Jobs:
             service.views,
             Recorded,
             bytes_most=0 if service.ledger.shared else service.limits.shown_bytes,
-            wake=asyncio.get_running_loop().call_soon_threadsafe,
+            wake=service.feed.call_soon,
         )
         service.ledger.listen_first(self._shown.note)
 

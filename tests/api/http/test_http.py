@@ -390,7 +390,8 @@ async def test_unexpected_errors_are_not_shown(
     def fail(*_: object) -> NoReturn:
         raise ValueError("secret detail")
 
-    monkeypatch.setattr("api.resources.jobs.handlers.represent_job", fail)
+    for module in ("handlers", "recorded"):
+        monkeypatch.setattr(f"api.resources.jobs.{module}.represent_job", fail)
     job = await api.job()
     answer = await api.get(f"/jobs/{job}/")
     assert answer.error == (500, "backend", None)

@@ -194,10 +194,11 @@ LOST = LoseProducer("below", 1)
     ("before", "meanwhile", "above"),
     [
         (QUEUED, TakeUpJob("below", 1, THERE), "group"),
+        (QUEUED, TakeUpJob("below", 1, THERE, number=2), "group"),
         (LOST, ReturnAttempt("below", 1), "j"),
         (LOST, working("far below", "group"), "j"),
     ],
-    ids=["taken up", "returned", "registered"],
+    ids=["taken up", "known to have been taken up", "returned", "registered"],
 )
 async def test_who_begins_to_work_below_meets_an_end_that_waits_for_nobody(
     nodes: tuple[Present, Present],

@@ -54,6 +54,7 @@ def _go_on(
         return
     if number <= job.attempt:
         raise errors.AttemptReplaced(job.uuid, number, job.attempt)
+    rest_on_those_above(state, job)
     yield fact_told(state, job.uuid, new_attempt(number, command.holder, command.happened_at))
 
 
