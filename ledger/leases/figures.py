@@ -85,7 +85,14 @@ def last_report(lease: Lease) -> ProgressReported | None:
 
 
 def newest(one: Figures | None, other: Figures | None) -> Figures | None:
-    """Return the figures that came last, of what two processes know."""
+    """Return the figures that came last, of what two processes know of an attempt."""
     if one is None or other is None:
         return other or one
-    return one if one.report.happened_at > other.report.happened_at else other
+    return one if is_before(other.report, one.report) else other
+
+
+def is_before(one: ProgressReported, other: ProgressReported) -> bool:
+    """Return whether an attempt has said this before the other; its numbers tell, if it counts."""
+    if one.seq is not None and other.seq is not None:
+        return one.seq < other.seq
+    return one.happened_at < other.happened_at

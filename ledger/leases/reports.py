@@ -39,6 +39,7 @@ from ledger.leases.figures import (
     encode,
     figures_after,
     figures_of,
+    is_before,
     newest,
     waiting_of,
 )
@@ -467,9 +468,7 @@ def _is_stale(report: Report, known: Known, produced: Produced) -> bool:
     shown = produced.reported if known.figures is None else known.figures.report
     if not report.buffered or report.said is None or shown is None:
         return False
-    if report.seq is not None and shown.seq is not None:
-        return report.seq < shown.seq
-    return report.said.report.happened_at < shown.happened_at
+    return is_before(replace(report.said.report, seq=report.seq), shown)
 
 
 def _holds(report: Report, produced: Produced, now: datetime) -> timedelta:
