@@ -34,7 +34,7 @@ COMMANDS = {
     "jobs": Described("jobs", "List jobs, the latest change first"),
     "job": Described("jobs", "Show a job"),
     "watch": Described("watch", "Watch jobs until they have ended"),
-    "cancel": Described("jobs", "Cancel a running job and remove what it has made"),
+    "cancel": Described("jobs", "Cancel a running job, or ask another program to stop"),
     "drives": Described("resources", "List drives, the oldest first"),
     "servers": Described("resources", "List servers, the oldest first"),
     "keypairs": Described("resources", "List keypairs, the oldest first"),
@@ -154,7 +154,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     help="Show the version, and where its changes are described.",
 )
 def cli() -> None:
-    """Record long-running operations on drives and servers, and execute them.
+    """Record long-running operations: of any program, and on drives and servers.
 
     The commands from `login` to `export` work on any machine, with an account; the others are for
     those who run the service, on its machine.

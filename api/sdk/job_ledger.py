@@ -2486,13 +2486,23 @@ def _run_options(words: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     _add_job_options(parser)
     add("--operation", help="the name of what is done; the command's name by default")
-    add("--lease", type=_duration, default=90, metavar="TIME", help="silent so long, it is lost")
+    add(
+        "--lease",
+        type=_duration,
+        default=90,
+        metavar="TIME",
+        help="without a report for so long, it is lost",
+    )
     add("--retry", type=int, default=0, metavar="N", help="run it up to N times more if it fails")
     add("--retry-on", type=_ends, metavar="75,TERM", help="only if it ends like this")
     add("--cancel-signal", type=_signal_number, default="TERM", metavar="SIGNAL")
     add("--grace", type=_duration, default=60, metavar="TIME", help="from that signal to KILL")
     add("--progress", type=_progress_reader, metavar="rsync | regex:PATTERN")
-    add("--log", choices=["none", "tail"], help="read nothing, or stdout, too, besides stderr")
+    add(
+        "--log",
+        choices=["none", "tail"],
+        help="tail: keep the end of stdout, too; none: of neither",
+    )
     add("--redact", type=re.compile, action="append", default=[], metavar="REGEX")
     add("--own-token", action="store_true", help="give the command the token of its job only")
     add("--strict", action="store_true", help=f"exit with {WRAPPER_FAILED} if it is not recorded")

@@ -128,12 +128,13 @@ def _show_history(uuid: UUID, *, as_json: bool) -> None:
 @click.argument("uuid", type=click.UUID)
 @json_option
 def cancel(uuid: UUID, *, as_json: bool) -> None:
-    """Cancel a running job and remove what it has made."""
+    """Cancel a running job and remove what it has made, or ask another program to stop."""
     answer = ask(lambda client: client.post(f"/jobs/{uuid}/action/", {"do": "cancel"}))
     if as_json:
         print_answer(answer)
     else:
-        print_line(f"cancelled {uuid}")
+        job = decoded(get(f"/jobs/{uuid}/"), Job)
+        print_line(f"asked {uuid} to stop" if job.state == "started" else f"cancelled {uuid}")
 
 
 def _operation(job: Job) -> str:

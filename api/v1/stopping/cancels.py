@@ -113,7 +113,8 @@ class Cancels:
         if job is None or job.produced is None:
             return False
         is_forced = forced and job.produced.reason in ENDED_FOR_GOOD
-        return is_forced or asked_to_stop(job, self._ledger.job) is not None
+        is_asked = job.produced.cancel is not None  # as it may be in the queue, whatever it said
+        return is_forced or is_asked or asked_to_stop(job, self._ledger.job) is not None
 
     def _answer(self, uuid: str, known: Callable[[str], bool]) -> CancelAnswer:
         with self._views.long_snapshot() as snapshot:
