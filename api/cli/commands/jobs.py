@@ -128,7 +128,10 @@ def _show_history(uuid: UUID, *, as_json: bool) -> None:
 @click.argument("uuid", type=click.UUID)
 @json_option
 def cancel(uuid: UUID, *, as_json: bool) -> None:
-    """Cancel a running job and remove what it has made, or ask another program to stop."""
+    """Cancel a running job, or ask another program to stop.
+
+    What the job of a drive or server has made is removed.
+    """
     answer = ask(lambda client: client.post(f"/jobs/{uuid}/action/", {"do": "cancel"}))
     if as_json:
         print_answer(answer)
