@@ -197,7 +197,7 @@ class Feed:
             subscriber.leave(reason)
 
     def call_soon(self, call: Callable[[], object]) -> None:
-        """Have it called in the event loop, in any thread; in vain once the loop has ended."""
+        """Call it in the event loop, from any thread; do nothing once the loop has ended."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call)
 
